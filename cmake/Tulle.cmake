@@ -1,0 +1,33 @@
+# Warnings, sanitizers, and the one way a library or program is declared.
+find_package(PkgConfig REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv)
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+
+add_library(tulle_flags INTERFACE)
+target_compile_definitions(tulle_flags INTERFACE _GNU_SOURCE TULLE_VERSION="${PROJECT_VERSION}")
+target_include_directories(tulle_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(tulle_flags INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
+  -fno-strict-aliasing -fno-common)
+if(TULLE_SANITIZE)
+  target_compile_options(tulle_flags INTERFACE -fsanitize=${TULLE_SANITIZE}
+    -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(tulle_flags INTERFACE -fsanitize=${TULLE_SANITIZE})
+else()
+  target_compile_options(tulle_flags INTERFACE -fstack-protector-strong
+    $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+endif()
+
+# tulle_library(base DEPENDS ...): every .c of the folder is the library.
+function(tulle_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.c)
+  add_library(tulle_${name} STATIC ${sources})
+  target_link_libraries(tulle_${name} PUBLIC tulle_flags ${ARG_DEPENDS})
+endfunction()
