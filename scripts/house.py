@@ -2,6 +2,7 @@
 """What the check-* scripts share: which files are ours, C without comments."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -54,7 +55,20 @@ def includes(path):
     return out
 
 
+def clang_tool(name):
+    """(program, what it says of its version) of the one that judges here."""
+    for program in (name + "-14", name):
+        if shutil.which(program):
+            version = subprocess.run([program, "--version"], check=True,
+                                     text=True, capture_output=True).stdout
+            if re.search(r"version 14\.", version):
+                return program, version
+    return skip(f"no {name} 14 here (Debian 12: apt install {name})")
+
+
 def finish(what, problems, count):
+    if not count:
+        problems = [f"{what}: no files found: that cannot be right"]
     for p in problems:
         print(p)
     print(f"{what}: {count} files, "
