@@ -80,8 +80,7 @@ unsigned json_line(struct json v);
  * "missing" when it is absent or null. */
 CHECKED enum status json_as_string(struct json v, slice *out, struct error *e);
 CHECKED enum status json_as_bool(struct json v, bool *out, struct error *e);
-CHECKED enum status json_as_double(struct json v, double *out,
-                                   struct error *e);
+CHECKED enum status json_as_double(struct json v, double *out, struct error *e);
 /* A whole number within both bounds. Beyond +-2^53 it may have been rounded by
  * whoever wrote it, and is refused. */
 CHECKED enum status json_as_int(struct json v, int64_t min, int64_t max,
