@@ -141,6 +141,7 @@ SIDES = ("outbound", "inbound")
 
 def _resident(pair):
     time.sleep(REST)
+    pair.check()
     return {side: usage.resident(getattr(pair, side)) for side in SIDES}
 
 

@@ -24,8 +24,9 @@ def dns(name):
 def _openssl(*words):
     command = ["openssl", *(str(word) for word in words)]
     try:
-        subprocess.run(command, check=True, timeout=30, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.run(command, check=True, timeout=30,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE)
     except subprocess.CalledProcessError as problem:
         raise Failed(f"openssl: {problem.stderr.decode()}") from problem
     except (OSError, subprocess.SubprocessError) as problem:
@@ -33,7 +34,8 @@ def _openssl(*words):
 
 
 def _key(path):
-    _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+    _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout",
+             "-out", path)
 
 
 class Certificates:

@@ -34,7 +34,8 @@ class Rig:
         _allow_many_files()
         self.settings = list(settings)
         self.quiet = quiet
-        self.end = time.monotonic() + budget if budget else None
+        self.budget = budget
+        self.end = None
         self.programs = tools.build()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tulle-bench-"))
         self.log = self.folder / "tools.log"
@@ -53,6 +54,10 @@ class Rig:
     def __exit__(self, *exception):
         self.backend.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def begin(self):
+        """The time of the run counts from now on."""
+        self.end = time.monotonic() + self.budget if self.budget else None
 
     def need(self, seconds):
         """Raises OutOfTime unless so many seconds are left."""

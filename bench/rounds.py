@@ -27,6 +27,9 @@ class Rounds:
         self.failures = {}
 
     def run(self, count, with_memory):
+        for peer in list(self.peers):
+            self._try(peer)
+        self.rig.begin()
         try:
             if with_memory:
                 for peer in [peer for peer in self.peers if peer.proxies]:
@@ -52,6 +55,13 @@ class Rounds:
         self._fail(peer, why)
         self.peers = [other for other in self.peers if other is not peer]
 
+    def _try(self, peer):
+        """Starts it once: a first start may take long, because it builds."""
+        try:
+            self.rig.start(peer).stop()
+        except Failed as problem:
+            self._drop(peer, problem)
+
     def _memory(self, peer):
         self.rig.need(MEMORY_SECONDS)
         say(f"memory: {peer.name}")
@@ -72,6 +82,7 @@ class Rounds:
                     return
                 try:
                     values = case.run(self.rig, pair, self.seconds)
+                    pair.check()
                     if values:
                         self._add(peer, case, number, values)
                 except Failed as problem:

@@ -5,7 +5,7 @@
 def _number(value):
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 0.01 else f"{value:.2f}"
+    return f"{value:#.3g}" if abs(value) >= 0.01 else f"{value:.2f}"
 
 
 def _cell(cell):

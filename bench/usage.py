@@ -33,6 +33,15 @@ def cpu(pids):
     return total
 
 
+def alive(pid):
+    """Whether the process exists and has not ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def resident(pids):
     """Resident memory (RSS) of these processes, in bytes."""
     total = 0

@@ -7,7 +7,7 @@ backend. Ports are chosen when it starts.
 """
 import dataclasses
 
-from bench import processes
+from bench import processes, usage
 
 ATTEMPTS = 3  # a port that was free may be taken when it is used
 START = 40    # seconds until it must listen
@@ -31,6 +31,12 @@ class Pair:
     inbound: list
     processes: list        # what stop() stops
     others: list = dataclasses.field(default_factory=list)  # a controller
+
+    def check(self):
+        """Fails if a process of the pair has gone away."""
+        for pid in (*self.outbound, *self.inbound, *self.others):
+            if not usage.alive(pid):
+                raise processes.Failed(f"process {pid} of the pair ended")
 
     def stop(self):
         for process in self.processes:
