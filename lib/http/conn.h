@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An HTTP connection of either version, either side, over a stream: what
+ * h1_conn.c and h2_conn.c implement and servers, clients and links use. */
+#ifndef TULLE_HTTP_CONN_H
+#define TULLE_HTTP_CONN_H
+
+#include "lib/http/exchange.h"
+#include "lib/http/limits.h"
+#include "lib/net/stream.h"
+
+struct http_conn;
+
+struct http_conn_events {
+    /* Server: a request is about to be delivered. The owner calls exchange_own
+     * here; on_head follows at once. */
+    void (*on_exchange)(struct http_conn *c, struct exchange *x);
+    /* Client: it can (again) carry a new exchange. May be NULL. */
+    void (*on_ready)(struct http_conn *c);
+    /* It will carry no new exchange (GOAWAY, Connection: close); those running go
+     * on. May be NULL. */
+    void (*on_draining)(struct http_conn *c);
+    /* It ended; its exchanges were told before. Last event; memory ends by itself
+     * after the pass: the owner forgets its pointer. */
+    void (*on_closed)(struct http_conn *c, enum status why);
+};
+
+struct http_conn_type {
+    const char *name;
+    struct exchange *(*open)(struct http_conn *c);
+    void (*drain)(struct http_conn *c);
+    void (*close)(struct http_conn *c, enum status why);
+};
+
+struct http_conn {
+    const struct http_conn_type *type;
+    const struct http_conn_events *events;
+    void *owner;
+    struct loop *loop;
+    struct stream *stream;
+    const struct http_limits *limits;
+    const void *peer; /* the owner's: who TLS says the other end is */
+    unsigned running; /* exchanges under way */
+    bool server, draining, closed;
+};
+
+/* Take the stream (not reading yet, or stopped); `lim` must outlive the
+ * connection. Reading starts at once. `first` are bytes that were read before
+ * (for detection); they are copied. The arguments `ev`, `owner` are stored. */
+struct http_conn *h1_server_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim, slice first,
+                                const struct http_conn_events *ev, void *owner);
+struct http_conn *h1_client_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim,
+                                const struct http_conn_events *ev, void *owner);
+struct http_conn *h2_server_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim, slice first,
+                                const struct http_conn_events *ev, void *owner);
+struct http_conn *h2_client_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim,
+                                const struct http_conn_events *ev, void *owner);
+
+/* Client: a new exchange on it, or NULL (busy, draining, stream limit). The
+ * caller owns it with exchange_own and sends the head in the same pass. */
+static inline struct exchange *http_conn_open(struct http_conn *c)
+{
+    return c->type->open(c);
+}
+/* Takes no new exchange, tells the peer (GOAWAY, or Connection: close on the
+ * next response), closes when the last one is over; at once when idle. */
+static inline void http_conn_drain(struct http_conn *c)
+{
+    c->type->drain(c);
+}
+/* Closes now; its exchanges break with RESET_CONNECTION; on_closed follows
+ * before this returns. Idempotent. */
+static inline void http_conn_close(struct http_conn *c, enum status why)
+{
+    c->type->close(c, why);
+}
+
+/* HTTP/2 only. Sends a PING; the answer's time is kept. */
+void h2_conn_ping(struct http_conn *c);
+/* Loop time (ns) of the last byte received. */
+int64_t h2_conn_last_heard(const struct http_conn *c);
+/* Bytes received on all streams and not yet consumed by their owners. */
+size_t h2_conn_held(const struct http_conn *c);
+/* Streams that moved more than 256 KiB and still run. */
+unsigned h2_conn_bulk_streams(const struct http_conn *c);
+
+#endif
