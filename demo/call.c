@@ -2,7 +2,7 @@
 /* One upstream, many threads: a thread takes an idle curl handle (and with it
  * a warm connection), asks, and puts it back. A call that fails says so in
  * the answer; a body over the limit is such a failure. */
-#include "demo.h"
+#include "demo/demo.h"
 
 #include <curl/curl.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * A request that falls due while all slots are busy is skipped and counted,
  * so that a slow service is not buried. An answer below 400 is a success;
  * anything else, no answer included, is a failure. */
-#include "demo.h"
+#include "demo/demo.h"
 
 #include <curl/curl.h>
 #include <signal.h>

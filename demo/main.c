@@ -7,7 +7,7 @@
  * This file reads the command line; serve.c answers requests, call.c asks the
  * next service, load.c is the client. A wrong option ends the program with
  * one sentence and exit code 2. */
-#include "demo.h"
+#include "demo/demo.h"
 
 #include <curl/curl.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
  * When the next service fails, the answer is 502 and says which status and
  * which tulle-fault came back. On SIGTERM: stop accepting, let requests in
  * flight end (each told to close its connection), then stop. */
-#include "demo.h"
+#include "demo/demo.h"
 
 #include <errno.h>
 #include <microhttpd.h>
