@@ -89,7 +89,7 @@ static void keep(const char *line, size_t len, const char *name, char *out,
 {
     size_t n = strlen(name);
 
-    if (len <= n || strncasecmp(line, name, n) || line[n] != ':')
+    if (len <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
         return;
     for (line += n + 1, len -= n + 1; len && *line == ' '; line++)
         len--;

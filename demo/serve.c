@@ -261,7 +261,7 @@ static enum MHD_Result answer(struct server *s, struct MHD_Connection *c,
 
     if (!out)
         return MHD_NO;
-    if (strcmp(method, "GET") && strcmp(method, "HEAD")) {
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         r.status = MHD_HTTP_METHOD_NOT_ALLOWED;
         fputs("{\"error\":\"GET and HEAD only\"}\n", out);
     } else if (!strcmp(path, "/healthz")) {
