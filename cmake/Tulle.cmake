@@ -13,7 +13,7 @@ target_compile_definitions(tulle_flags INTERFACE _GNU_SOURCE TULLE_VERSION="${PR
 target_include_directories(tulle_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(tulle_flags INTERFACE
   -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-  -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
+  -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-format-zero-length -Wundef -Wvla
   -fno-strict-aliasing -fno-common)
 if(TULLE_SANITIZE)
   target_compile_options(tulle_flags INTERFACE -fsanitize=${TULLE_SANITIZE}
@@ -24,10 +24,16 @@ else()
     $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
 endif()
 
-# tulle_library(base DEPENDS ...): every .c of the folder is the library.
+# tulle_library(base DEPENDS ...): every .c of the folder is the library. A
+# folder without any .c yet is a library of headers.
 function(tulle_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.c)
-  add_library(tulle_${name} STATIC ${sources})
-  target_link_libraries(tulle_${name} PUBLIC tulle_flags ${ARG_DEPENDS})
+  if(sources)
+    add_library(tulle_${name} STATIC ${sources})
+    target_link_libraries(tulle_${name} PUBLIC tulle_flags Threads::Threads ${ARG_DEPENDS})
+  else()
+    add_library(tulle_${name} INTERFACE)
+    target_link_libraries(tulle_${name} INTERFACE tulle_flags Threads::Threads ${ARG_DEPENDS})
+  endif()
 endfunction()

@@ -22,6 +22,9 @@ struct log_area {
 };
 #define LOG_AREA(name_) {.name = (name_), .level = -1}
 
+/* For values that may hold spaces: "why=" LOG_QUOTED, FMT(s) */
+#define LOG_QUOTED "\"%.*s\""
+
 /* Who speaks: an area and a number that tells connections apart (0: none). */
 struct log {
     struct log_area *area;
