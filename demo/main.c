@@ -68,7 +68,7 @@ static bool duration_ms(const char *text, unsigned *out)
         return false;
     if (!strcmp(rest, "ms"))
         return true;
-    if (strcmp(rest, "s") || *out > 60)
+    if (strcmp(rest, "s") != 0 || *out > 60)
         return false;
     *out *= 1000;
     return true;
@@ -120,7 +120,7 @@ static const char *missing(const struct options *o)
         return !o->url   ? "load needs --url"
                : !o->rps ? "load needs --rps"
                          : NULL;
-    if (!front && strcmp(o->role, "catalog"))
+    if (!front && strcmp(o->role, "catalog") != 0)
         return "the role is one of web, cart, catalog, load";
     if (!o->listen)
         return "a service needs --listen";

@@ -364,7 +364,7 @@ static int open_listener(const char *text)
 
 static void announce(int fd)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof addr;
     char host[64], port[16];
 
