@@ -106,16 +106,17 @@ class Shop:
                        READY_SECONDS, pod.app.must_run)
 
     def _choose_ports(self):
-        api, admin = free_ports([LOCAL, LOCAL])
-        self.api, self.admin = f"{LOCAL}:{api}", f"{LOCAL}:{admin}"
-        # Together, so that all differ: 0.0.0.0 would be taken by any.
+        # All in one call, so that they differ.
         chosen = iter(free_ports([a for p in self.pods
                                   for a in (p.address, LOCAL, LOCAL)]
-                                 + [self.pod("catalog-v1").address]))
+                                 + [self.pod("catalog-v1").address]
+                                 + [LOCAL, LOCAL]))
         for pod in self.pods:
             pod.port, pod.app_port = next(chosen), next(chosen)
             pod.outbound_port = next(chosen)
         self.via = next(chosen)
+        self.api = f"{LOCAL}:{next(chosen)}"
+        self.admin = f"{LOCAL}:{next(chosen)}"
 
     def _write_manifests(self):
         ports = {pod.variable: pod.port for pod in self.pods}

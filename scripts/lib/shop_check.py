@@ -116,7 +116,9 @@ class Check:
         if not said:
             raise Failed(f"load said: {program.tail()}")
         sent, ok, _, _ = map(int, said.groups())
-        if ok != sent or sent < LOAD_RPS * LOAD_SECONDS * 0.8:
+        # Correct, not fast: a busy machine may skip requests, and the line
+        # says so; but none may fail, or be stuck until its timeout.
+        if ok != sent or sent < REQUESTS:
             raise Failed(said.group())
         return said.group()
 
@@ -198,8 +200,11 @@ def nothing_left(shop, addresses):
     for address in addresses:
         host, port = address.rsplit(":", 1)
         try:
-            socket.create_connection((host.strip("[]"), int(port)), 1).close()
-            left.append(f"something still listens on {address}")
+            with socket.create_connection((host.strip("[]"), int(port)),
+                                          1) as s:
+                # Among many ports a socket may happen to meet itself.
+                if s.getsockname() != s.getpeername():
+                    left.append(f"something still listens on {address}")
         except OSError:
             pass
     return left
