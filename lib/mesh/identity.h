@@ -32,8 +32,9 @@ bool controller_name_is(slice name, slice trust_domain);
 
 /* RFC 1123 label: 1 to 63 of a-z 0-9 and inner '-'. Namespaces. */
 bool dns_label_valid(slice s);
-/* Labels joined by '.', at most 253 bytes. Service accounts, trust domains,
- * names of most Kubernetes objects. */
+/* RFC 1123 subdomain as Kubernetes reads it: labels, of any length, joined by
+ * '.', at most 253 bytes. Service accounts, trust domains, names of most
+ * objects. */
 bool dns_subdomain_valid(slice s);
 
 #endif
