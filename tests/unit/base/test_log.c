@@ -54,7 +54,8 @@ static void writes_text(void **state)
     log_error(&on_tls, "failed", "");
     assert_string_equal(line(), " error tls 12 \"failed\"\n");
     log_info(&on_tls, "x", "why=" LOG_QUOTED, FMT(SLICE("a\nb \x1b[0m")));
-    assert_string_equal(line(), " info tls 12 \"x\" why=\"a\\x0ab \\x1b[0m\"\n");
+    assert_string_equal(line(),
+                        " info tls 12 \"x\" why=\"a\\x0ab \\x1b[0m\"\n");
     assert_int_equal(lines, 3);
     log_debug(&on_tls, "quiet", "");
     assert_int_equal(lines, 3);
@@ -73,8 +74,9 @@ static void writes_json(void **state)
 
     (void)state;
     log_set_json(true);
-    log_warn(&on_tls, "odd", "a=%d b=" LOG_QUOTED " c= d=two words e=\"\xff\" f=",
-             1, FMT(SLICE("x \" y\n")));
+    log_warn(&on_tls, "odd",
+             "a=%d b=" LOG_QUOTED " c= d=two words e=\"\xff\" f=", 1,
+             FMT(SLICE("x \" y\n")));
     assert_int_equal(last[last_len - 1], '\n');
     o = cJSON_Parse(last);
     assert_non_null(o);

@@ -7,12 +7,12 @@
 
 #include "lib/base/settings.h"
 
-#define ROWS(X)                                                              \
-    X(TEXT, node_name, "T_NODE", "none", "The name of the node.")            \
-    X(BOOL, tracing, "T_TRACING", "off", "Whether to trace.")                \
-    X(UINT, workers, "T_WORKERS", "2", "How many workers.")                  \
-    X(SIZE, max_head, "T_MAX_HEAD", "64Ki", "The largest head.")             \
-    X(MSEC, detect_timeout, "T_DETECT_TIMEOUT", "50ms", "How long to wait.") \
+#define ROWS(X)                                                                \
+    X(TEXT, node_name, "T_NODE", "none", "The name of the node.")              \
+    X(BOOL, tracing, "T_TRACING", "off", "Whether to trace.")                  \
+    X(UINT, workers, "T_WORKERS", "2", "How many workers.")                    \
+    X(SIZE, max_head, "T_MAX_HEAD", "64Ki", "The largest head.")               \
+    X(MSEC, detect_timeout, "T_DETECT_TIMEOUT", "50ms", "How long to wait.")   \
     X(DOUBLE, retry_share, "T_RETRY_SHARE", "0.2", "Share of retries.")
 
 struct config {
@@ -22,7 +22,7 @@ struct config {
 };
 
 static const struct settings_row rows[] = {
-#define X(kind, name, env, def, help) \
+#define X(kind, name, env, def, help)                                          \
     SETTINGS_ROW(struct config, kind, name, env, def, help)
     ROWS(X)
 #undef X
@@ -78,13 +78,13 @@ static void sets_by_name(void **state)
 
     (void)state;
     assert_int_equal(settings_load(rows, COUNT, &c, no_env, &e), OK);
-    assert_int_equal(settings_set(rows, COUNT, &c, SLICE("detect-timeout"),
-                                  SLICE("1s"), &e),
-                     OK);
+    assert_int_equal(
+        settings_set(rows, COUNT, &c, SLICE("detect-timeout"), SLICE("1s"), &e),
+        OK);
     assert_int_equal(c.detect_timeout, 1000000000);
-    assert_int_equal(settings_set(rows, COUNT, &c, SLICE("detect_timeout"),
-                                  SLICE("2s"), &e),
-                     OK);
+    assert_int_equal(
+        settings_set(rows, COUNT, &c, SLICE("detect_timeout"), SLICE("2s"), &e),
+        OK);
     assert_int_equal(c.detect_timeout, 2000000000);
     assert_int_equal(
         settings_set(rows, COUNT, &c, SLICE("detect"), SLICE("1s"), &e),
@@ -92,8 +92,8 @@ static void sets_by_name(void **state)
     assert_int_equal(
         settings_set(rows, COUNT, &c, SLICE("workers"), SLICE("-1"), &e),
         ERR_INVALID);
-    assert_string_equal(
-        e.text, "--workers: '-1' is not a whole number (like 100)");
+    assert_string_equal(e.text,
+                        "--workers: '-1' is not a whole number (like 100)");
     assert_int_equal(settings_set(rows, COUNT, &c, SLICE("workers"),
                                   SLICE("99999999999999999999"), &e),
                      ERR_TOO_BIG);

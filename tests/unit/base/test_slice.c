@@ -7,8 +7,7 @@
 
 #include "lib/base/slice.h"
 
-#define assert_slice(s, text) \
-    assert_true(slice_eq((s), slice_str(text)))
+#define assert_slice(s, text) assert_true(slice_eq((s), slice_str(text)))
 
 static void compares(void **state)
 {

@@ -86,8 +86,8 @@ static void reads_durations(void **state)
     assert_int_equal(slice_to_duration(SLICE("-1s"), &ns), ERR_INVALID);
     assert_int_equal(slice_to_duration(SLICE("5 s"), &ns), ERR_INVALID);
     assert_int_equal(slice_to_duration(SLICE("2562048h"), &ns), ERR_TOO_BIG);
-    assert_int_equal(
-        slice_to_duration(SLICE("2562047h2562047h"), &ns), ERR_TOO_BIG);
+    assert_int_equal(slice_to_duration(SLICE("2562047h2562047h"), &ns),
+                     ERR_TOO_BIG);
 }
 
 static void reads_sizes(void **state)

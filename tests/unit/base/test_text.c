@@ -87,8 +87,8 @@ static void escapes_json(void **state)
     json_is(SLICE("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"),
             "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80");
     json_is(SLICE("\xff"), BAD);
-    json_is(SLICE("\xc3"), BAD);             /* cut */
-    json_is(SLICE("\xc0\xaf"), BAD BAD);     /* overlong */
+    json_is(SLICE("\xc3"), BAD);         /* cut */
+    json_is(SLICE("\xc0\xaf"), BAD BAD); /* overlong */
     json_is(SLICE("\xe0\x80\xaf"), BAD BAD BAD);
     json_is(SLICE("\xed\xa0\x80"), BAD BAD BAD); /* surrogate */
     json_is(SLICE("\xf4\x90\x80\x80"), BAD BAD BAD BAD);
