@@ -28,10 +28,10 @@ static struct tls_identity *issue(const struct ca *ca, slice name, slice pod,
                              .pod = pod,
                              .not_before = time(NULL) - 60,
                              .not_after = time(NULL) + life};
-    struct tls_identity *id;
+    struct tls_identity *id = NULL;
     struct error e = {""};
-    char *key, *csr, *der, *asked, *leaf;
-    size_t len;
+    char *key = NULL, *csr = NULL, *der = NULL, *asked = NULL, *leaf = NULL;
+    size_t len = 0;
 
     if (key_new(&key, &e) || csr_new(slice_str(key), name, &csr, &e) ||
         csr_check(slice_str(csr), &der, &len, &asked, &e))
