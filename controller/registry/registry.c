@@ -393,7 +393,7 @@ bool registry_next(const struct registry *r, enum record_kind kind, size_t *i,
     slice key;
     void *value;
 
-    if (!map_next(&r->records[kind], i, NULL, &value))
+    if (!map_next(&r->records[kind], i, &key, &value))
         return false;
     *out = value;
     return true;
