@@ -187,8 +187,8 @@ static void too_many_become_other(void **state)
     (void)state;
     setup(&f, 3, 5);
     for (int i = 0; i < 10; i++) {
-        slice service =
-            slice_of(name, (size_t)snprintf(name, sizeof name, "s%d", i));
+        slice service = slice_of(name,
+                                 (size_t)snprintf(name, sizeof name, "s%d", i));
 
         s = METRICS_SERIES(f.m, REQUESTS, service, SLICE("200"));
         series_inc(s);
@@ -200,8 +200,8 @@ static void too_many_become_other(void **state)
     assert_int_equal(series_value(other), 7);
     /* Two more of another family, then the total is reached too. */
     for (int i = 0; i < 4; i++) {
-        slice who =
-            slice_of(name, (size_t)snprintf(name, sizeof name, "w%d", i));
+        slice who = slice_of(name,
+                             (size_t)snprintf(name, sizeof name, "w%d", i));
 
         series_unref(METRICS_SERIES(f.m, QUIET, who));
     }
