@@ -5,7 +5,8 @@
  *
  *     admin_init(&p->admin, &options);
  *     rc = admin_check_address(&at, allowed_anywhere, e);
- *     rc = http_server_start(&s, loop, &server_options, admin_serve, &p->admin, e);
+ *     rc = http_server_start(&s, loop, &server_options, admin_serve, &p->admin,
+ *                            e);
  *
  *   GET  /live       200 as long as the loop runs
  *   GET  /ready      200, or 503 with the reason

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A series belongs to one thread. That thread alone changes its cells, with
- * relaxed loads and stores, so that a scraper may read them at any time; it alone
- * looks into its map without the lock, and takes the registry's lock to add or
- * drop an entry, because a scraper walks the map under that lock. */
+ * relaxed loads and stores, so that a scraper may read them at any time; it
+ * alone looks into its map without the lock, and takes the registry's lock to
+ * add or drop an entry, because a scraper walks the map under that lock. */
 #include "lib/admin/metrics.h"
 
 #include <assert.h>

@@ -15,12 +15,15 @@
  *     METRIC_IDS };
  *     #undef X
  *     #define X METRIC_FAMILY
- *     static const struct metric_family families[METRIC_IDS] = { #include ... };
+ *     static const struct metric_family families[METRIC_IDS] = {
+ *     #include "proxy/telemetry/metrics.def"
+ *     };
  *
  * Each thread has its own `struct metrics` and is the only one to change it;
  * scraping sums over threads. Looking up a series by its label values costs a
  * little (and a lock when it is new), so it is done once per connection or
- * backend, and the pointer is kept; changing a series is a plain load and store.
+ * backend, and the pointer is kept; changing a series is a plain load and
+ * store.
  *
  * Everything is bounded: a thread has at most so many series of one family and
  * in all. Beyond that a lookup gives the family's series with every label
@@ -80,8 +83,8 @@ struct metrics *metrics_new(struct metrics_registry *r);
 void metrics_free(struct metrics *m);
 
 /* Finds or makes the series with these values, in the order of the family's
- * label names; gives a reference. Bytes of a value that are neither printable ASCII nor
- * a newline become '?'. On the thread of `m`. */
+ * label names; gives a reference. Bytes of a value that are neither
+ * printable ASCII nor a newline become '?'. On the thread of `m`. */
 struct series *metrics_series(struct metrics *m, unsigned family,
                               const slice *values, unsigned n);
 #define METRICS_SERIES(m, family, ...)                          \
@@ -100,10 +103,11 @@ static inline void series_inc(struct series *s)
 /* Gauges. */
 void series_set(struct series *s, int64_t value);
 void series_move(struct series *s, int64_t by);
-/* Histograms, in the unit of the bounds. Not a number and negative count as 0. */
+/* Histograms, in the unit of the bounds. Not a number counts as 0, so does what
+ * is negative. */
 void series_observe(struct series *s, double value);
-/* For readers on the same thread (reports, tests): a counter's or gauge's value,
- * a histogram's count. */
+/* For readers on the same thread (reports, tests): a counter's or gauge's
+ * value, a histogram's count. */
 int64_t series_value(const struct series *s);
 
 /* Forgets the labelled series to which nobody has held a reference since the
