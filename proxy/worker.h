@@ -48,7 +48,7 @@ struct worker {
     struct worker_listener listeners[WORKER_LISTENERS];
     unsigned listeners_len;
     struct list connections;  /* struct connection */
-    uint32_t open_inbound, open_outbound;
+    uint32_t open_inbound, open_outbound, links_in;
     uint32_t requests_inbound, requests_outbound;
     uint32_t max_connections, max_requests; /* this worker's share */
     bool open;      /* listeners accept: identity and workload are there */

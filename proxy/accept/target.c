@@ -120,8 +120,9 @@ struct endpoint *target_pick(struct target *t, struct backend **backend,
     }
     struct endpoint *ep =
         *backend ? backend_pick(*backend, tried, loop_now(&w->loop)) : NULL;
+    bool known = d && d->resolution != RESOLUTION_UNKNOWN;
     if (!ep)
-        *f = d ? FAULT_NO_ENDPOINTS : FAULT_UNKNOWN_DESTINATION;
+        *f = known ? FAULT_NO_ENDPOINTS : FAULT_UNKNOWN_DESTINATION;
     return ep;
 }
 

@@ -3,7 +3,7 @@
  * on_end of each filter that was entered runs exactly once. */
 #include "proxy/http/request.h"
 
-#include "lib/base/mem.h"
+#include "lib/base/clock.h"
 
 enum { EXTRA_FIELDS = 8 };
 
@@ -89,6 +89,7 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
     *r = (struct request){.worker = t->worker, .target = t, .down = x};
     r->stack = t->inbound ? inbound_http : outbound_http;
     r->request_ended = end;
+    r->started = clock_mono_ns();
     list_init(&r->acquire.node);
     bufq_init(&r->body, &t->worker->loop.chunks);
     x->owner = r;

@@ -141,6 +141,12 @@ struct relay *relay_start(struct loop *l, struct stream *down,
     return r;
 }
 
+void relay_down_ended(struct relay *r)
+{
+    r->down.ended = true;
+    stream_end(r->up.s);
+}
+
 void relay_close(struct relay *r)
 {
     r->done = NULL;

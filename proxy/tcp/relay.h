@@ -17,6 +17,8 @@ typedef void relay_fn(void *arg, enum fault f);
 struct relay *relay_start(struct loop *l, struct stream *down,
                           struct stream *up, int64_t idle_timeout, bool inbound,
                           struct traffic *tr, relay_fn *done, void *arg);
+/* The input of `down` had ended before the relay began. */
+void relay_down_ended(struct relay *r);
 /* Tells both ends (a plain end), waits for nothing; `done` does not run. */
 void relay_close(struct relay *r);
 uint64_t relay_bytes_up(const struct relay *r);   /* down -> up */

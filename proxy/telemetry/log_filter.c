@@ -44,14 +44,7 @@ static void on_end(struct request *r)
         write_line(r, duration);
 }
 
-static enum verdict on_request(struct request *r)
-{
-    r->started = clock_mono_ns();
-    return GO_ON;
-}
-
 const struct filter log_filter = {
     .name = "log",
-    .on_request = on_request,
     .on_end = on_end,
 };
