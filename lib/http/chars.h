@@ -27,6 +27,22 @@ static inline bool char_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+/* The first byte from `p` on that is not of that class, or `end`. */
+static inline const char *chars_skip(const char *p, const char *end,
+                                     enum http_char_class class)
+{
+    const unsigned char *u = (const unsigned char *)p;
+
+    while (end - (const char *)u >= 4 &&
+           (http_chars[u[0]] & http_chars[u[1]] & http_chars[u[2]] &
+            http_chars[u[3]] & class))
+        u += 4;
+    p = (const char *)u;
+    while (p < end && char_is(*p, class))
+        p++;
+    return p;
+}
+
 /* The first byte from `p` on that may not stand in a field value, or `end`. */
 const char *chars_skip_text(const char *p, const char *end);
 

@@ -25,12 +25,18 @@ static void writer_done(struct writer *w)
     bufq_wrote(w->q, (size_t)(w->at - w->start));
 }
 
-static void put(struct writer *w, slice s)
+/* It does not fit: continue in another chunk. */
+static void put_over(struct writer *w, slice s)
 {
-    if (s.len > (size_t)(w->end - w->at)) { /* continues in another chunk */
-        writer_done(w);
-        bufq_add(w->q, s.ptr, s.len);
-        writer_init(w, w->q);
+    writer_done(w);
+    bufq_add(w->q, s.ptr, s.len);
+    writer_init(w, w->q);
+}
+
+static inline void put(struct writer *w, slice s)
+{
+    if (s.len > (size_t)(w->end - w->at)) {
+        put_over(w, s);
         return;
     }
     if (s.len)
