@@ -272,13 +272,6 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     return used;
 }
 
-static void finish_upgrade_refused(struct h1_conn *h, struct exchange *x)
-{
-    /* No tunnel came of it: the request, which had no body, has ended. */
-    if (!x->tunnel && !x->end_in && h->read_state == H1_READ_WAIT && x->head_out)
-        x->end_in = true;
-}
-
 static size_t take_response_head(struct h1_conn *h, slice in)
 {
     struct header fields[HTTP_HEADERS_MAX];
@@ -583,11 +576,21 @@ static void on_drained(struct stream *s)
         h1_resume(h);
 }
 
+static void on_fill(struct stream *s)
+{
+    struct h1_conn *h = s->owner;
+    if (!h->first_pending)
+        return;
+    h->first_pending = false;
+    h1_resume(h);
+}
+
 static const struct stream_events stream_events = {
     .on_data = on_data,
     .on_end = on_end,
     .on_fail = on_fail,
     .on_drained = on_drained,
+    .on_fill = on_fill,
 };
 
 /* ---- the connection ---- */
@@ -655,7 +658,8 @@ struct http_conn *h1_server_new(struct loop *l, struct stream *s,
     if (first.len) {
         hold(h, first);
         h1_arm(h);
-        stream_wake(s); /* parsed in on_drained's place: see on_fill */
+        h->first_pending = true;
+        stream_wake(s);
     }
     return &h->c;
 }

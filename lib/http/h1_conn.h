@@ -39,6 +39,7 @@ struct h1_conn {
     bool keep_alive;           /* another exchange may follow */
     bool input_ended;          /* the peer half-closed */
     bool input_running;        /* guards against re-entry */
+    bool first_pending;        /* bytes of before the start wait in `held` */
     bool answered;             /* one byte of the response came (client) */
 };
 

@@ -92,6 +92,8 @@ static void send_response(struct h1_conn *h, struct exchange *x,
     h->keep_alive = keep;
     if (x->tunnel)
         start_tunnel(h);
+    else if (x->connect && h->read_state == H1_READ_WAIT)
+        x->end_in = true; /* no tunnel came of it: the request has ended */
 }
 
 static void send_head(struct exchange *x, const struct head *head, bool end)

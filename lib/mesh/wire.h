@@ -87,7 +87,10 @@ struct msg {
 };
 
 /* Decodes one line (without the newline). ERR_INVALID, ERR_TOO_BIG with a
- * sentence naming the member. Always pair with msg_fini. */
+ * sentence naming the member. Always pair with msg_fini. On error `out` keeps
+ * what was read before it: type, kind, key and hash of a view or delta that was
+ * refused, for the nack (key empty: there is nothing to nack; end the session).
+ * A view gets the announced hash, which may cover members unknown here. */
 CHECKED enum status msg_decode(slice line, struct msg *out, struct error *e);
 void msg_fini(struct msg *m);
 

@@ -53,6 +53,7 @@ struct tls_stream {
     size_t in_len;
     struct flush flush;
     struct reap reap;
+    char *expect; /* the name that `verify` borrows */
     struct tls_verify verify;
     struct tls_peer peer;
     struct tls_handshake hs;
@@ -132,7 +133,8 @@ static void free_tls(struct reap *r)
     ERR_clear_error();
     bufq_fini(&t->plain);
     bufq_fini(&t->held);
-    arena_reset(&t->verify.arena);
+    tls_verify_fini(&t->verify);
+    mem_free(t->expect);
     tls_settings_unref(t->settings);
     mem_free(t);
 }
@@ -234,9 +236,7 @@ static void handshake_step(struct tls_stream *t)
         handshake_failed(t, ERR_EOF, "ended by the peer");
         return;
     }
-    const char *reason = t->verify.reason;
-    if (!reason)
-        reason = tls_error_reason(ERR_peek_error());
+    const char *reason = tls_verify_reason(t->ssl);
     ERR_clear_error();
     handshake_failed(t, ERR_TLS, reason);
 }
@@ -505,16 +505,16 @@ static const struct stream_type tls_type = {
 
 static enum status ssl_start(struct tls_stream *t, slice expect)
 {
-    bool server = tls_settings_role(t->settings) == TLS_SERVER;
+    bool server;
     t->ssl = SSL_new(tls_settings_ctx(t->settings));
     BIO *b = t->ssl ? bio_new(t) : NULL;
     if (!b)
         return ERR_RESOURCES;
     SSL_set_bio(t->ssl, b, b);
-    arena_init(&t->verify.arena, 16384);
+    server = SSL_is_server(t->ssl); /* by the method of the settings */
+    t->expect = mem_str(expect);
     t->verify.server_side = server;
-    if (arena_copy(&t->verify.arena, expect, &t->verify.expect))
-        return ERR_TOO_BIG;
+    t->verify.expect = slice_of(t->expect, expect.len);
     tls_verify_attach(t->ssl, &t->verify);
     if (server) {
         SSL_set_accept_state(t->ssl);

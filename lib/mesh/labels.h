@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every label and annotation name that Tulle reads or writes, and the fixed
+ * names of what it adds to pods: once. */
+#ifndef TULLE_MESH_LABELS_H
+#define TULLE_MESH_LABELS_H
+
+/* Ours: what people set. Label on a namespace, annotation or label on a pod
+ * (the pod wins). */
+#define LABEL_INJECT "tulle.dev/inject" /* enabled | disabled */
+#define INJECT_ENABLED "enabled"
+#define INJECT_DISABLED "disabled"
+
+/* Settings: annotations on a pod or a namespace. */
+#define ANNOTATION_MTLS "tulle.dev/mtls" /* permissive | strict */
+#define ANNOTATION_SKIP_INBOUND_PORTS "tulle.dev/skip-inbound-ports"
+#define ANNOTATION_SKIP_OUTBOUND_PORTS "tulle.dev/skip-outbound-ports"
+#define ANNOTATION_SKIP_SUBNETS "tulle.dev/skip-subnets"
+#define ANNOTATION_OPAQUE_PORTS "tulle.dev/opaque-ports" /* also on Services */
+#define ANNOTATION_PROXY_CPU_REQUEST "tulle.dev/proxy-cpu-request"
+#define ANNOTATION_PROXY_CPU_LIMIT "tulle.dev/proxy-cpu-limit"
+#define ANNOTATION_PROXY_MEMORY_REQUEST "tulle.dev/proxy-memory-request"
+#define ANNOTATION_PROXY_MEMORY_LIMIT "tulle.dev/proxy-memory-limit"
+#define ANNOTATION_PROXY_LOG_LEVEL "tulle.dev/proxy-log-level"
+#define ANNOTATION_PROXY_IMAGE "tulle.dev/proxy-image"
+#define ANNOTATION_ACCESS_LOG "tulle.dev/access-log"
+#define ANNOTATION_WORKERS "tulle.dev/workers"
+#define ANNOTATION_SHUTDOWN_GRACE "tulle.dev/shutdown-grace"
+#define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
+#define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
+
+/* The containers that make a pod meshed. */
+#define CONTAINER_PROXY "tulle-proxy"
+#define CONTAINER_INIT "tulle-init"
+
+/* Kubernetes' own. */
+#define LABEL_SERVICE_NAME "kubernetes.io/service-name" /* on EndpointSlices */
+#define LABEL_NAMESPACE_NAME "kubernetes.io/metadata.name"
+#define LABEL_ZONE "topology.kubernetes.io/zone"
+#define LABEL_HEADLESS "service.kubernetes.io/headless"
+
+/* TokenReview audience, and the last part of the controller's own name. */
+#define AUDIENCE "tulle"
+
+#endif
