@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 enum http_char_class {
-    CHAR_TOKEN = 1,   /* tchar: RFC 9110 section 5.6.2 */
-    CHAR_TARGET = 2,  /* a request target: visible ASCII but '#' */
-    CHAR_HOST = 4,    /* unreserved, sub-delims: RFC 3986 section 3.2.2 */
-    CHAR_HEX = 8,     /* HEXDIG, either case */
-    CHAR_TEXT = 16,   /* a field value: visible, blank, tab, obs-text */
-    CHAR_DIGIT = 32,  /* 0-9 */
+    CHAR_TOKEN = 1,  /* tchar: RFC 9110 section 5.6.2 */
+    CHAR_TARGET = 2, /* a request target: visible ASCII but '#' */
+    CHAR_HOST = 4,   /* unreserved, sub-delims: RFC 3986 section 3.2.2 */
+    CHAR_HEX = 8,    /* HEXDIG, either case */
+    CHAR_TEXT = 16,  /* a field value: visible, blank, tab, obs-text */
+    CHAR_DIGIT = 32, /* 0-9 */
 };
 
 extern const uint8_t http_chars[256];

@@ -147,8 +147,8 @@ static enum status read_status_line(struct h1_cursor *c, struct head *out,
     if (c->end - c->at < 5)
         return ERR_AGAIN;
     p = c->at;
-    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' ||
-        !char_is(p[2], CHAR_DIGIT) || !char_is(p[3], CHAR_DIGIT))
+    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' || !char_is(p[2], CHAR_DIGIT) ||
+        !char_is(p[3], CHAR_DIGIT))
         return h1_refuse(err, 502, "bad status code");
     out->status =
         (uint16_t)((p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0'));

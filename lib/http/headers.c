@@ -15,9 +15,9 @@ struct known {
     bool hop;
 };
 
-#define ROW(text, id, hop)                                                     \
-    {                                                                          \
-        SLICE_INIT(text), id, hop                                              \
+#define ROW(text, id, hop)        \
+    {                             \
+        SLICE_INIT(text), id, hop \
     }
 
 /* By length. */

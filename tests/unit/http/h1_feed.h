@@ -27,7 +27,8 @@ static inline void start(struct result *r, int request)
     r->head.headers.cap = ROOM;
 }
 
-static inline void feed(struct result *r, slice bytes, const struct http_limits *lim)
+static inline void feed(struct result *r, slice bytes,
+                        const struct http_limits *lim)
 {
     if (r->request < 0)
         r->rc = h1_parse_request(bytes, lim, &r->scanned, &r->head, &r->used,
@@ -40,7 +41,7 @@ static inline void feed(struct result *r, slice bytes, const struct http_limits 
 /* Feeds `bytes` grown by `step` at a time, each time in a block of its own of
  * exactly that size; only the last one stays, for the head borrows from it. */
 static inline slice feed_in_steps(struct result *r, slice bytes, size_t first,
-                           size_t step, const struct http_limits *lim)
+                                  size_t step, const struct http_limits *lim)
 {
     size_t n = first < bytes.len ? first : bytes.len;
 
@@ -56,7 +57,8 @@ static inline slice feed_in_steps(struct result *r, slice bytes, size_t first,
 }
 
 /* Whole, cut in two at every byte, and dripping: the same answer. */
-static inline void expect_same_however_split(slice raw, int request, bool complete)
+static inline void expect_same_however_split(slice raw, int request,
+                                             bool complete)
 {
     const struct http_limits *lim = &http_limits_default;
     struct result whole, split;

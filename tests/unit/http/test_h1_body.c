@@ -146,9 +146,9 @@ static const struct {
     size_t len;
     const char *why;
 } bad_chunked[] = {
-#define BAD(why, raw)                                                          \
-    {                                                                          \
-        raw, sizeof(raw) - 1, why                                              \
+#define BAD(why, raw)             \
+    {                             \
+        raw, sizeof(raw) - 1, why \
     }
 #define CHUNK(raw) BAD("bad chunk", raw)
     CHUNK("G\r\nZ\r\n0\r\n\r\n"),
@@ -216,9 +216,9 @@ static void refused_stays_refused(void **state)
 
     (void)state;
     h1_body_init(&b, H1_CHUNKED, 0);
-    assert_int_equal(h1_body_next(&b, SLICE("x"), &http_limits_default, &used,
-                                  &data, &err),
-                     H1_BODY_BAD);
+    assert_int_equal(
+        h1_body_next(&b, SLICE("x"), &http_limits_default, &used, &data, &err),
+        H1_BODY_BAD);
     assert_int_equal(h1_body_next(&b, SLICE("0\r\n\r\n"), &http_limits_default,
                                   &used, &data, &err),
                      H1_BODY_BAD);
@@ -268,16 +268,16 @@ static void done_comes_with_the_last_byte(void **state)
     (void)state;
     h1_body_init(&b, H1_LENGTH, 2);
     assert_false(b.done);
-    assert_int_equal(h1_body_next(&b, SLICE("hi"), &http_limits_default, &used,
-                                  &data, &err),
-                     H1_BODY_DATA);
+    assert_int_equal(
+        h1_body_next(&b, SLICE("hi"), &http_limits_default, &used, &data, &err),
+        H1_BODY_DATA);
     assert_true(b.done);
     h1_body_init(&b, H1_LENGTH, 0);
     assert_true(b.done);
     h1_body_init(&b, H1_CHUNKED, 0);
-    assert_int_equal(h1_body_next(&b, SLICE_NONE, &http_limits_default, &used,
-                                  &data, &err),
-                     H1_BODY_MORE);
+    assert_int_equal(
+        h1_body_next(&b, SLICE_NONE, &http_limits_default, &used, &data, &err),
+        H1_BODY_MORE);
 }
 
 static void lines_and_trailers_are_bounded(void **state)

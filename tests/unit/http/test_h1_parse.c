@@ -18,9 +18,9 @@ static const struct {
     unsigned status;
     const char *why;
 } bad_requests[] = {
-#define BAD(status, why, raw)                                                  \
-    {                                                                          \
-        raw, sizeof(raw) - 1, status, why                                      \
+#define BAD(status, why, raw)             \
+    {                                     \
+        raw, sizeof(raw) - 1, status, why \
     }
     /* request line */
     BAD(400, "bad method", " GET / HTTP/1.1\r\n" H "\r\n"),
@@ -108,8 +108,7 @@ static const struct {
         "GET / HTTP/1.1\r\n" H "X-A: a\r\n b\r\n\r\n"),
     BAD(400, "folded or indented field line",
         "GET / HTTP/1.1\r\n" H "X-A: a\r\n\tb\r\n\r\n"),
-    BAD(400, "folded or indented field line",
-        "GET / HTTP/1.1\r\n " H "\r\n"),
+    BAD(400, "folded or indented field line", "GET / HTTP/1.1\r\n " H "\r\n"),
     BAD(400, "control byte in a field value",
         "GET / HTTP/1.1\r\n" H "X-A: a\0b\r\n\r\n"),
     BAD(400, "control byte in a field value",
@@ -134,7 +133,7 @@ static const struct {
     BAD(400, "bad Host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     BAD(400, "bad Host", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"),
     BAD(400, "bad Host", "GET http://a/ HTTP/1.1\r\nHost: u@a\r\n\r\n"),
-    /* framing */
+/* framing */
 #define POST "POST / HTTP/1.1\r\n" H
     BAD(400, "repeated Content-Length",
         POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
@@ -158,9 +157,10 @@ static const struct {
     BAD(400, "Transfer-Encoding in HTTP/1.0",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
     BAD(400, "repeated Transfer-Encoding",
-        POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
-#define CODING(v)                                                              \
-    BAD(501, "transfer coding other than chunked",                             \
+        POST
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
+#define CODING(v)                                  \
+    BAD(501, "transfer coding other than chunked", \
         POST "Transfer-Encoding: " v "\r\n\r\n")
     CODING("identity"),
     CODING("gzip, chunked"),
@@ -415,8 +415,8 @@ static void max_forwards_counts_down(void **state)
                          cases[i][0]);
 
         parse_whole(&r, -1, slice_of(text, (size_t)n));
-        assert_true(slice_eq(field(&r, "Max-Forwards")->value,
-                             slice_str(cases[i][1])));
+        assert_true(
+            slice_eq(field(&r, "Max-Forwards")->value, slice_str(cases[i][1])));
     }
     parse_whole(&r, -1, SLICE(GET("Max-Forwards: 0\r\n")));
     assert_true(slice_eq(field(&r, "max-forwards")->value, SLICE("0")));
@@ -521,16 +521,16 @@ static void request_framing(void **state)
 static void authorities(void **state)
 {
     static const char *const good[] = {
-        "a",     "a.test",  "A-1_~.test", "127.0.0.1", "a:0",  "a:65535",
-        "a:",    "[::1]",   "[::1]:80",   "[::ffff:1.2.3.4]", "a%2Fb",
-        "a,b;c", "a.test.", "!$&'()*+=",
+        "a",       "a.test", "A-1_~.test", "127.0.0.1", "a:0",
+        "a:65535", "a:",     "[::1]",      "[::1]:80",  "[::ffff:1.2.3.4]",
+        "a%2Fb",   "a,b;c",  "a.test.",    "!$&'()*+=",
     };
     static const char *const bad[] = {
-        "",         ":80",    "a:65536",  "a:123456", "a:-1",    "a:80x",
-        "a:80:80",  "a b",    "a/b",      "a?b",      "a#b",     "u@a",
-        "[::1",     "::1",    "[]",       "[1234]",   "[::g]",   "[::1]a",
-        "[::1]:x",  "a[::1]", "a%",       "a%2",      "a%2g",    "a\\b",
-        "\xc3\xa9", "a\tb",   "[::1%25eth0]", "a\"b", "<a>",     "[v1.a]",
+        "",         ":80",    "a:65536",      "a:123456", "a:-1",  "a:80x",
+        "a:80:80",  "a b",    "a/b",          "a?b",      "a#b",   "u@a",
+        "[::1",     "::1",    "[]",           "[1234]",   "[::g]", "[::1]a",
+        "[::1]:x",  "a[::1]", "a%",           "a%2",      "a%2g",  "a\\b",
+        "\xc3\xa9", "a\tb",   "[::1%25eth0]", "a\"b",     "<a>",   "[v1.a]",
     };
 
     (void)state;

@@ -15,9 +15,9 @@ static const struct {
     size_t len;
     const char *why;
 } bad_responses[] = {
-#define BAD_R(why, raw)                                                        \
-    {                                                                          \
-        raw, sizeof(raw) - 1, why                                              \
+#define BAD_R(why, raw)           \
+    {                             \
+        raw, sizeof(raw) - 1, why \
     }
     BAD_R("no HTTP version", "SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     BAD_R("no HTTP version", "\0\0\0\4\0\0\0\0\0"),

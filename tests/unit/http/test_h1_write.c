@@ -145,8 +145,7 @@ static void responses_are_framed(void **state)
     add(f, "Connection", "close");
     f->head.content_length = 2;
     h1_write_response(&f->q, &f->head, H1_LENGTH, false);
-    expect_written(f,
-                   "HTTP/1.1 200 OK\r\nX-A: v\r\ncontent-length: 2\r\n\r\n");
+    expect_written(f, "HTTP/1.1 200 OK\r\nX-A: v\r\ncontent-length: 2\r\n\r\n");
     h1_write_response(&f->q, &f->head, H1_CHUNKED, false);
     expect_written(f, "HTTP/1.1 200 OK\r\nX-A: v\r\n"
                       "transfer-encoding: chunked\r\n\r\n");
