@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: heads given to the parser whole, cut, or dripping. Include after
- * cmocka.h. */
+/* For tests: heads given to the parser whole, cut, or dripping. */
 #ifndef TULLE_TESTS_H1_FEED_H
 #define TULLE_TESTS_H1_FEED_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "lib/http/h1_parse.h"
 #include "tests/unit/http/heads.h"
