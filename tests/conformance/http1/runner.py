@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from dataclasses import asdict, dataclass
 
 from backend import Script
@@ -154,7 +153,3 @@ def save(path, results, seconds):
     with open(path, "w", encoding="utf-8") as f:
         json.dump({"summary": summary(results), "seconds": round(seconds, 1),
                    "results": [asdict(r) for r in results]}, f, indent=1)
-
-
-def now():
-    return time.monotonic()
