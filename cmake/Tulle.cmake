@@ -1,4 +1,9 @@
 # Warnings, sanitizers, and the one way a library or program is declared.
+find_program(TULLE_CCACHE ccache)
+if(TULLE_CCACHE AND NOT DEFINED CMAKE_C_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${TULLE_CCACHE})
+endif()
+
 find_package(PkgConfig REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(Threads REQUIRED)
@@ -22,6 +27,19 @@ if(TULLE_SANITIZE)
 else()
   target_compile_options(tulle_flags INTERFACE -fstack-protector-strong
     $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  target_link_options(tulle_flags INTERFACE -Wl,-z,relro,-z,now)
+endif()
+if(TULLE_FUZZ)
+  target_compile_options(tulle_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(TULLE_LTO)
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT lto_works OUTPUT lto_why LANGUAGES C)
+  if(lto_works)
+    set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+  else()
+    message(WARNING "no link-time optimization: ${lto_why}")
+  endif()
 endif()
 
 # tulle_library(base DEPENDS ...): every .c of the folder is the library. A

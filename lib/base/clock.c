@@ -43,14 +43,14 @@ void clock_format_rfc3339(int64_t seconds, char out[21])
         seconds = last;
     seconds -= first; /* now counted from 0000-01-01, never negative */
     rest = seconds % 86400;
-    days = seconds / 86400 + 306; /* from -0001-03-01 */
-    era = days / 146097;          /* 400 years */
+    days = seconds / 86400 - 60 + 146097; /* from March 1, -400 */
+    era = days / 146097;                  /* 400 years */
     day = days % 146097;
     year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
     doy = day - (365 * year + year / 4 - year / 100);
     month = (5 * doy + 2) / 153; /* 0 is March */
     day = doy - (153 * month + 2) / 5 + 1;
-    year += era * 400 - 1 + (month >= 10);
+    year += era * 400 - 400 + (month >= 10);
     month = month < 10 ? month + 3 : month - 9;
 
     out[4] = out[7] = '-';

@@ -305,8 +305,8 @@ static void emit(slice line)
     (void)written;
 }
 
-void log_write(const struct log *log, enum log_level level,
-               const char *message, const char *facts, ...)
+void log_write(const struct log *log, enum log_level level, const char *message,
+               const char *facts, ...)
 {
     enum { END = 16 }; /* for what closes a cut line */
     char said[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 1];

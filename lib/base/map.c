@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear probing. A slot is empty (`key` NULL), dead (`key` is `tombstone`) or
- * used. len + dead stays at or below 3/4 of cap, so every probe ends at an empty
- * slot. Only map_put moves entries: a walk may delete. */
+ * used. len + dead stays at or below 3/4 of cap, so every probe ends at an
+ * empty slot. Only map_put moves entries: a walk may delete. */
 #include "lib/base/map.h"
 
 #include <assert.h>

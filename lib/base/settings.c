@@ -14,9 +14,9 @@ static const struct {
     [SETTINGS_DOUBLE] = {"NUMBER", "a number (like 0.5)"},
 };
 
-#define STORE(out, row, value) \
+#define STORE(out, row, value)                                                 \
     memcpy((char *)(out) + (row)->offset, &(value), sizeof(value))
-#define FETCH(in, row, value) \
+#define FETCH(in, row, value)                                                  \
     memcpy(&(value), (const char *)(in) + (row)->offset, sizeof(value))
 
 static enum status store_u64(const struct settings_row *row, void *out,
@@ -81,8 +81,7 @@ static const char *own_env(const char *name)
 }
 
 enum status settings_load(const struct settings_row *rows, size_t n, void *out,
-                          const char *(*env)(const char *name),
-                          struct error *e)
+                          const char *(*env)(const char *name), struct error *e)
 {
     if (!env)
         env = own_env;

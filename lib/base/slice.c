@@ -33,8 +33,7 @@ int slice_cmp(slice a, slice b)
 
 bool slice_starts(slice s, slice prefix)
 {
-    return s.len >= prefix.len &&
-           slice_eq(slice_of(s.ptr, prefix.len), prefix);
+    return s.len >= prefix.len && slice_eq(slice_of(s.ptr, prefix.len), prefix);
 }
 
 bool slice_ends(slice s, slice suffix)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariant: `ptr` is NULL, or `cap` > `len`, so that a final 0 always fits. A
- * caller may lend a buffer of its own: with cap > limit nothing is allocated. */
+ * caller may lend a buffer of its own: with cap > limit nothing is allocated.
+ */
 #include "lib/base/text.h"
 
 #include <stdarg.h>

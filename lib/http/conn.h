@@ -19,6 +19,11 @@ struct http_conn_events {
     /* It will carry no new exchange (GOAWAY, Connection: close); those running go
      * on. May be NULL. */
     void (*on_draining)(struct http_conn *c);
+    /* Server: the peer's message was refused before it became an exchange
+     * (malformed, over a limit, too slow). Gives fields to add to the answer, or
+     * NULL; they borrow until the call returns to the loop. May be NULL. */
+    const struct headers *(*on_refused)(struct http_conn *c, unsigned status,
+                                        const char *why);
     /* It ended; its exchanges were told before. Last event; memory ends by itself
      * after the pass: the owner forgets its pointer. */
     void (*on_closed)(struct http_conn *c, enum status why);
@@ -84,7 +89,7 @@ void h2_conn_ping(struct http_conn *c);
 int64_t h2_conn_last_heard(const struct http_conn *c);
 /* Bytes received on all streams and not yet consumed by their owners. */
 size_t h2_conn_held(const struct http_conn *c);
-/* Streams that moved more than 256 KiB and still run. */
-unsigned h2_conn_bulk_streams(const struct http_conn *c);
+/* One of its streams moves much (256 KiB within a second, of late). */
+bool h2_conn_bulky(const struct http_conn *c);
 
 #endif

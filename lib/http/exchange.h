@@ -23,9 +23,11 @@
  * on_sent(up, n), and nothing is ever queued without bound.
  *
  * Life: exactly one of these ends an exchange, and nothing follows it:
- *   on_done (both directions ended cleanly), on_reset (the peer or the carrier
- *   broke it), or the owner's own exchange_reset. The memory stays valid until
- *   the end of the pass; the owner forgets its pointer at once. */
+ *   on_done (both directions ended cleanly; on the SERVER side also when the
+ *   response has ended and the rest of the request will not be read: end_in is
+ *   false then), on_reset (the peer or the carrier broke it), or the owner's own
+ *   exchange_reset. The memory stays valid until the end of the pass; the owner
+ *   forgets its pointer at once. */
 #ifndef TULLE_HTTP_EXCHANGE_H
 #define TULLE_HTTP_EXCHANGE_H
 
@@ -38,8 +40,10 @@ struct exchange;
 enum reset_why {
     RESET_CANCELED,   /* the other side gave up (RST_STREAM, closed) */
     RESET_REFUSED,    /* never processed: safe to send again (REFUSED_STREAM,
-                         beyond GOAWAY, a kept connection that ended before one
-                         byte of the response) */
+                         beyond GOAWAY) */
+    RESET_STALE,      /* a kept connection ended before one byte of the response:
+                         almost surely never processed (RFC 9112 section 9.3.1:
+                         send again what is idempotent) */
     RESET_CONNECTION, /* the connection broke while it ran */
     RESET_TIMEOUT,
     RESET_PROTOCOL,   /* the peer's message was refused */

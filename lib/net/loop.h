@@ -62,7 +62,7 @@ struct loop {
  * loop_run has returned. */
 CHECKED enum status loop_init(struct loop *l, size_t pool_chunks,
                               struct error *e);
-/* Runs until loop_stop and every handle is closed, or nothing is left. */
+/* Runs until loop_stop. */
 void loop_run(struct loop *l);
 /* Makes loop_run return after this pass. On the loop's own thread. */
 void loop_stop(struct loop *l);

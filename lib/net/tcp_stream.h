@@ -16,4 +16,9 @@ int tcp_stream_fd(const struct stream *s);
  * urgent never waits behind a full socket buffer. For links. */
 void tcp_stream_set_lowat(struct stream *s, unsigned bytes);
 
+/* For dial.c: the socket is still connecting; `fn` runs once, with the errno of
+ * connect() or 0, before any other event. */
+typedef void tcp_connected_fn(struct stream *s, int err);
+void tcp_stream_await_connect(struct stream *s, tcp_connected_fn *fn);
+
 #endif

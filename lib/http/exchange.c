@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The flags of an exchange and the order of its events, the same for every
+ * carrier. */
+#include "lib/http/exchange.h"
+
+#include <assert.h>
+
+const char *reset_why_name(enum reset_why why)
+{
+    static const char *const names[RESET_WHYS] = {
+        [RESET_CANCELED] = "canceled",     [RESET_REFUSED] = "refused",
+        [RESET_STALE] = "stale",           [RESET_CONNECTION] = "connection",
+        [RESET_TIMEOUT] = "timeout",       [RESET_PROTOCOL] = "protocol",
+        [RESET_LIMIT] = "limit",
+    };
+    return names[why];
+}
+
+void exchange_init(struct exchange *x, const struct carrier *c, struct loop *l,
+                   bool server, size_t arena_limit)
+{
+    *x = (struct exchange){
+        .carrier = c, .loop = l, .server = server, .started = loop_now(l)};
+    arena_init(&x->arena, arena_limit);
+}
+
+void exchange_fini(struct exchange *x)
+{
+    arena_reset(&x->arena);
+}
+
+static bool informational(const struct head *h)
+{
+    return h->status >= 100 && h->status < 200 && h->status != 101;
+}
+
+void exchange_send_head(struct exchange *x, const struct head *h, bool end)
+{
+    if (x->over || x->head_out)
+        return;
+    if (x->server && informational(h)) {
+        x->carrier->send_head(x, h, false);
+        return;
+    }
+    x->head_out = true;
+    x->end_out = end;
+    if (!x->server) {
+        x->is_head_request = h->method_id == HTTP_HEAD;
+        x->connect = h->upgrade || h->method_id == HTTP_CONNECT;
+    }
+    if (x->server && x->connect)
+        x->tunnel = h->status == 101 || (h->status >= 200 && h->status < 300);
+    x->carrier->send_head(x, h, end);
+}
+
+void exchange_send_body(struct exchange *x, slice data, bool end)
+{
+    if (x->over || x->end_out || !x->head_out)
+        return;
+    x->end_out = end;
+    x->bytes_out += data.len;
+    x->carrier->send_body(x, data, end);
+}
+
+void exchange_send_trailers(struct exchange *x, const struct headers *trailers)
+{
+    if (x->over || x->end_out || !x->head_out)
+        return;
+    x->end_out = true;
+    x->carrier->send_trailers(x, trailers);
+}
+
+void exchange_consumed(struct exchange *x, size_t n)
+{
+    if (!x->over && n)
+        x->carrier->consumed(x, n);
+}
+
+void exchange_reset(struct exchange *x, enum reset_why why)
+{
+    if (x->over)
+        return;
+    x->over = true;
+    x->carrier->reset(x, why);
+}
+
+void exchange_got_head(struct exchange *x, const struct head *h, bool end)
+{
+    if (x->over)
+        return;
+    if (x->server) {
+        x->is_head_request = h->method_id == HTTP_HEAD;
+        x->connect = h->upgrade || h->method_id == HTTP_CONNECT;
+    }
+    if (x->server || !informational(h)) {
+        x->head_in = true;
+        x->end_in = end;
+    }
+    if (!x->server && x->connect && x->head_in)
+        x->tunnel = h->status == 101 || (h->status >= 200 && h->status < 300);
+    x->events->on_head(x, h, end);
+}
+
+void exchange_got_body(struct exchange *x, slice data, bool end)
+{
+    if (x->over || x->end_in)
+        return;
+    assert(x->head_in);
+    x->end_in = end;
+    x->bytes_in += data.len;
+    x->events->on_body(x, data, end);
+}
+
+void exchange_got_trailers(struct exchange *x, const struct headers *trailers)
+{
+    if (x->over || x->end_in)
+        return;
+    x->end_in = true;
+    x->events->on_trailers(x, trailers);
+}
+
+void exchange_got_sent(struct exchange *x, size_t n)
+{
+    if (!x->over && n && x->events)
+        x->events->on_sent(x, n);
+}
+
+void exchange_broke(struct exchange *x, enum reset_why why)
+{
+    if (x->over)
+        return;
+    x->over = true;
+    if (x->events)
+        x->events->on_reset(x, why);
+}
+
+void exchange_finish(struct exchange *x)
+{
+    if (x->over)
+        return;
+    x->over = true;
+    x->events->on_done(x);
+}
+
+void exchange_reply(struct exchange *x, unsigned status, slice content_type,
+                    slice body, const struct headers *fields)
+{
+    struct header storage[16];
+    struct head h;
+    head_init_response(&h, status, storage, 16);
+    h.content_length = (int64_t)body.len;
+    enum status rc = OK;
+    if (body.len && content_type.len)
+        rc = headers_add(&h.headers, SLICE("content-type"), content_type);
+    for (uint32_t i = 0; !rc && fields && i < fields->len; i++)
+        rc = headers_add(&h.headers, fields->at[i].name, fields->at[i].value);
+    assert(rc == OK); /* replies of our own have few fields */
+    (void)rc;
+    bool end = body.len == 0 || x->is_head_request;
+    exchange_send_head(x, &h, end);
+    if (!end)
+        exchange_send_body(x, body, true);
+}

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One HTTP/1 connection over a stream, either side.
+ *
+ *   HEAD -> BODY -> WAIT -> HEAD ...        one exchange after the other
+ *     |       |       |
+ *     |       |       +-> TUNNEL            after 101 or CONNECT
+ *     |       +-> DISCARD                   answered before the body was read
+ *     +-> closed
+ *
+ * Bytes are parsed where they were read (the loop's lent buffer); only what is
+ * left over (half a head, a pipelined request) is copied to `held`. A pipelined
+ * request waits until the exchange before it is over and its answer is mostly
+ * sent. Back-pressure: reading stops while more than limits->body_window bytes of
+ * a body are owed, and credit for sent bytes is given when the stream's queue has
+ * drained.
+ *
+ * Failures: a refused or late message is answered (400, 408, 431 ...) and the
+ * connection closed; a broken connection breaks the exchange. */
+#include "lib/http/h1_conn.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+
+enum {
+    ARENA_MAX = 256 * 1024, /* of one exchange: two heads and what filters add */
+    DISCARD_MAX = 256 * 1024,
+    SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
+};
+static const int64_t DISCARD_TIME = 2 * NSEC_PER_SEC;
+
+static struct h1_conn *self(struct http_conn *c)
+{
+    return CONTAINER_OF(c, struct h1_conn, c);
+}
+
+/* ---- life ---- */
+
+static void free_exchange(struct reap *r)
+{
+    struct h1_exchange *hx = CONTAINER_OF(r, struct h1_exchange, reap);
+    exchange_fini(&hx->x);
+    mem_free(hx);
+}
+
+static struct exchange *new_exchange(struct h1_conn *h)
+{
+    struct h1_exchange *hx = mem_alloc(sizeof *hx);
+    exchange_init(&hx->x, &h1_carrier, h->c.loop, h->c.server, ARENA_MAX);
+    hx->h = h;
+    list_init(&hx->reap.node);
+    h->x = hx;
+    h->c.running = 1;
+    h->exchanges++;
+    h->answered = false;
+    h->owed = h->unsent = 0;
+    return &hx->x;
+}
+
+static void drop_exchange(struct h1_conn *h)
+{
+    loop_reap(h->c.loop, &h->x->reap, free_exchange);
+    h->x = NULL;
+    h->c.running = 0;
+}
+
+static void free_conn(struct reap *r)
+{
+    struct h1_conn *h = CONTAINER_OF(r, struct h1_conn, reap);
+    mem_free(h->held);
+    mem_free(h);
+}
+
+static void close_conn(struct h1_conn *h, enum stream_close how, enum status rc)
+{
+    if (h->c.closed)
+        return;
+    h->c.closed = true;
+    timer_stop(&h->c.loop->timers, &h->timer);
+    stream_close(h->c.stream, how);
+    loop_reap(h->c.loop, &h->reap, free_conn);
+    h->c.events->on_closed(&h->c, rc);
+}
+
+void h1_break(struct h1_conn *h, enum reset_why why, enum status rc)
+{
+    struct h1_exchange *hx = h->x;
+    /* A half-sent message must not look complete: reset, unless nothing of it
+     * has gone out. */
+    bool partial = hx && hx->x.head_out;
+    if (hx) {
+        drop_exchange(h);
+        exchange_broke(&hx->x, why);
+    }
+    close_conn(h, partial ? STREAM_RESET : STREAM_NOW, rc);
+}
+
+/* ---- time ---- */
+
+static bool idle(const struct h1_conn *h)
+{
+    return !h->x && h->held_len == 0;
+}
+
+void h1_arm(struct h1_conn *h)
+{
+    const struct http_limits *lim = h->c.limits;
+    int64_t wait = lim->body_timeout;
+    if (h->read_state == H1_READ_DISCARD)
+        return;
+    if (!h->x && h->read_state == H1_READ_HEAD)
+        wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
+}
+
+static void refuse(struct h1_conn *h, unsigned status, const char *why);
+
+static void on_timer(struct timer *t)
+{
+    struct h1_conn *h = CONTAINER_OF(t, struct h1_conn, timer);
+    int64_t now = loop_now(h->c.loop);
+
+    if (h->read_state == H1_READ_DISCARD || idle(h)) {
+        close_conn(h, STREAM_NOW, OK);
+        return;
+    }
+    if (!h->x) {
+        refuse(h, 408, "head not complete in time");
+        return;
+    }
+    /* Stuck only if something is owed by the peer: its body, or room for what
+     * we have queued. Waiting for an answer is the business of policy. */
+    bool wants_body = h->read_state == H1_READ_BODY &&
+                      h->owed <= h->c.limits->body_window;
+    bool stuck = wants_body || stream_queued(h->c.stream) > 0;
+    if (h->read_state == H1_READ_TUNNEL || !stuck ||
+        now - h->progress < h->c.limits->body_timeout) {
+        timer_set(&h->c.loop->timers, &h->timer,
+                  now + h->c.limits->body_timeout);
+        return;
+    }
+    h1_break(h, RESET_TIMEOUT, ERR_TIMEOUT);
+}
+
+/* ---- refusing ---- */
+
+static void refuse(struct h1_conn *h, unsigned status, const char *why)
+{
+    const struct headers *fields = NULL;
+    if (!h->c.server) {
+        h1_break(h, status == 431 ? RESET_LIMIT : RESET_PROTOCOL, ERR_PROTOCOL);
+        return;
+    }
+    if (h->c.events->on_refused)
+        fields = h->c.events->on_refused(&h->c, status, why);
+    if (h->x && h->x->x.head_out) { /* too late to answer */
+        h1_break(h, RESET_PROTOCOL, ERR_PROTOCOL);
+        return;
+    }
+    if (h->x) {
+        struct h1_exchange *hx = h->x;
+        drop_exchange(h);
+        exchange_broke(&hx->x, status == 408 ? RESET_TIMEOUT : RESET_PROTOCOL);
+    }
+    struct header storage[8];
+    struct head head;
+    head_init_response(&head, status, storage, 8);
+    head.content_length = 0;
+    for (uint32_t i = 0; fields && i < fields->len; i++)
+        if (headers_add(&head.headers, fields->at[i].name, fields->at[i].value))
+            break;
+    struct bufq q;
+    bufq_init(&q, &h->c.loop->chunks);
+    h1_write_response(&q, &head, H1_LENGTH, true);
+    slice front = bufq_front(&q);
+    stream_write(h->c.stream, front.ptr, front.len);
+    bufq_fini(&q);
+    /* Unread input would turn our close into a reset that overtakes the answer:
+     * end our side, read on for a moment, then close. */
+    stream_end(h->c.stream);
+    h->held_len = 0;
+    h->read_state = H1_READ_DISCARD;
+    stream_read(h->c.stream, !h->input_ended);
+    timer_set(&h->c.loop->timers, &h->timer,
+              loop_now(h->c.loop) + (h->input_ended ? 1 : DISCARD_TIME));
+}
+
+/* ---- the end of an exchange ---- */
+
+static bool backlogged(const struct h1_conn *h)
+{
+    return stream_queued(h->c.stream) > H1_QUEUE_HIGH;
+}
+
+static void next_exchange(struct h1_conn *h)
+{
+    h->read_state = H1_READ_HEAD;
+    h->scanned = 0;
+    if (h->c.server ? (h->input_ended && h->held_len == 0) : h->input_ended) {
+        close_conn(h, STREAM_FLUSH, OK);
+        return;
+    }
+    h1_arm(h);
+    if (!h->c.server && h->c.events->on_ready)
+        h->c.events->on_ready(&h->c);
+    if (!h->c.closed)
+        h1_resume(h);
+}
+
+static void answered_early(struct h1_conn *h)
+{
+    h->read_state = H1_READ_DISCARD;
+    h->held_len = 0;
+    stream_end(h->c.stream);
+    stream_read(h->c.stream, true);
+    timer_set(&h->c.loop->timers, &h->timer,
+              loop_now(h->c.loop) + DISCARD_TIME);
+}
+
+void h1_settle(struct h1_conn *h)
+{
+    if (!h->x || h->c.closed)
+        return;
+    struct h1_exchange *hx = h->x;
+    bool early = h->c.server && hx->x.end_out && !hx->x.end_in && !hx->x.tunnel;
+    if (!hx->x.end_out || (!hx->x.end_in && !early))
+        return;
+    bool tunnel = hx->x.tunnel;
+    drop_exchange(h);
+    exchange_finish(&hx->x);
+    if (h->c.closed)
+        return;
+    if (early)
+        answered_early(h);
+    else if (tunnel || !h->keep_alive || h->c.draining)
+        close_conn(h, STREAM_FLUSH, OK);
+    else
+        next_exchange(h);
+}
+
+/* ---- input ---- */
+
+static size_t take_request_head(struct h1_conn *h, slice in)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
+    struct h1_error err = {0};
+    size_t used = 0;
+
+    enum status rc = h1_parse_request(in, h->c.limits, &h->scanned, &head,
+                                      &used, &err);
+    if (rc == ERR_AGAIN)
+        return 0;
+    if (rc) {
+        refuse(h, err.status ? err.status : 400, err.why);
+        return 0;
+    }
+    h->scanned = 0;
+    h->peer_minor = head.minor;
+    h->method = head.method_id;
+    h->keep_alive = head.keep_alive && head.minor >= 1;
+    enum h1_framing framing = h1_request_framing(&head);
+    h1_body_init(&h->body, framing,
+                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
+    bool end = h->body.done || framing == H1_NO_BODY;
+    /* A request that asks for another protocol is followed by that protocol's
+     * bytes, if the answer is 101: its direction stays open. */
+    bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
+    h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
+    struct exchange *x = new_exchange(h);
+    h->c.events->on_exchange(&h->c, x);
+    exchange_got_head(x, &head, end && !open);
+    return used;
+}
+
+static size_t take_response_head(struct h1_conn *h, slice in)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
+    struct h1_error err = {0};
+    size_t used = 0;
+    struct exchange *x = &h->x->x;
+
+    enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
+                                       &head, &used, &err);
+    if (rc == ERR_AGAIN)
+        return 0;
+    if (rc || (head.status == 101 && !x->connect)) {
+        refuse(h, rc == ERR_TOO_BIG ? 431 : 400, err.why);
+        return 0;
+    }
+    h->scanned = 0;
+    if (head.status < 200 && head.status != 101) {
+        exchange_got_head(x, &head, false);
+        return used;
+    }
+    h->keep_alive = head.keep_alive && head.minor >= 1 && x->end_out;
+    bool tunnel = x->connect && head.status == 101;
+    enum h1_framing framing = h1_response_framing(&head, h->method);
+    h1_body_init(&h->body, framing,
+                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
+    bool end = !tunnel && (framing == H1_NO_BODY || h->body.done);
+    if (framing == H1_UNTIL_CLOSE)
+        h->keep_alive = false;
+    h->read_state = tunnel ? H1_READ_TUNNEL
+                           : (end ? H1_READ_WAIT : H1_READ_BODY);
+    exchange_got_head(x, &head, end);
+    return used;
+}
+
+static void give_trailers(struct h1_conn *h, slice section)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct headers trailers = {.at = fields, .cap = HTTP_HEADERS_MAX};
+    struct h1_error err = {0};
+    h->read_state = H1_READ_WAIT;
+    if (section.len && h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
+        refuse(h, err.status ? err.status : 400, err.why);
+        return;
+    }
+    if (trailers.len)
+        exchange_got_trailers(&h->x->x, &trailers);
+    else
+        exchange_got_body(&h->x->x, SLICE_NONE, true);
+}
+
+/* One step of a body; *more false when the decoder wants more bytes. */
+static size_t take_body(struct h1_conn *h, slice in, bool *more)
+{
+    struct h1_error err = {0};
+    struct exchange *x = &h->x->x;
+    slice data = SLICE_NONE;
+    size_t used = 0;
+
+    enum h1_body_event ev =
+        h1_body_next(&h->body, in, h->c.limits, &used, &data, &err);
+    switch (ev) {
+    case H1_BODY_MORE:
+        *more = false;
+        break;
+    case H1_BODY_DATA:
+        h->owed += (uint32_t)data.len;
+        if (h->body.done)
+            h->read_state = H1_READ_WAIT;
+        exchange_got_body(x, data, h->body.done);
+        break;
+    case H1_BODY_TRAILERS:
+        give_trailers(h, data);
+        break;
+    case H1_BODY_END:
+        h->read_state = H1_READ_WAIT;
+        exchange_got_body(x, SLICE_NONE, true);
+        break;
+    case H1_BODY_BAD:
+        refuse(h, err.status ? err.status : 400, err.why);
+        break;
+    }
+    return used;
+}
+
+static size_t take_tunnel(struct h1_conn *h, slice in)
+{
+    h->owed += (uint32_t)in.len;
+    exchange_got_body(&h->x->x, in, false);
+    return in.len;
+}
+
+/* True while input may be parsed. */
+static bool may_take(const struct h1_conn *h)
+{
+    if (h->c.closed || h->owed > h->c.limits->body_window)
+        return false;
+    switch (h->read_state) {
+    case H1_READ_HEAD:
+        return h->c.server ? !backlogged(h) && !h->x : h->x != NULL;
+    case H1_READ_BODY:
+    case H1_READ_TUNNEL:
+        return h->x != NULL;
+    default:
+        return false;
+    }
+}
+
+/* Parses from `in`; returns how much was used. */
+static size_t take(struct h1_conn *h, slice in)
+{
+    size_t used = 0;
+    bool more = true;
+    while (more && used < in.len && may_take(h)) {
+        slice rest = slice_sub(in, used, in.len);
+        size_t n = 0;
+        uint8_t state = h->read_state;
+        if (state == H1_READ_HEAD) {
+            n = h->c.server ? take_request_head(h, rest)
+                            : take_response_head(h, rest);
+            more = n > 0;
+        } else if (state == H1_READ_BODY) {
+            n = take_body(h, rest, &more);
+        } else {
+            n = take_tunnel(h, rest);
+        }
+        used += n;
+        if (!h->c.closed && h->x && h->x->x.over)
+            break;
+        if (!h->c.closed)
+            h1_settle(h);
+    }
+    return used;
+}
+
+static void hold(struct h1_conn *h, slice rest)
+{
+    size_t need = h->held_len + rest.len;
+    if (need > h->held_cap) {
+        h->held_cap = need < 1024 ? 1024 : need;
+        h->held = mem_resize(h->held, h->held_cap);
+    }
+    memcpy(h->held + h->held_len, rest.ptr, rest.len);
+    h->held_len = need;
+}
+
+static void drop_held(struct h1_conn *h, size_t n)
+{
+    if (h->read_state == H1_READ_DISCARD || h->held_len < n)
+        n = h->held_len;
+    memmove(h->held, h->held + n, h->held_len - n);
+    h->held_len -= n;
+    if (h->held_len == 0) { /* an idle connection holds no buffer */
+        mem_free(h->held);
+        h->held = NULL;
+        h->held_cap = 0;
+    }
+}
+
+static void set_reading(struct h1_conn *h)
+{
+    bool on = !h->input_ended && h->owed <= h->c.limits->body_window &&
+              h->held_len <= h->c.limits->head_bytes;
+    if (h->c.server && h->read_state == H1_READ_HEAD && backlogged(h))
+        on = false;
+    if (h->read_state == H1_READ_DISCARD)
+        on = !h->input_ended;
+    if (on != h->c.stream->reading)
+        stream_read(h->c.stream, on);
+}
+
+/* The peer ended its side and everything before was taken. */
+static void input_end(struct h1_conn *h)
+{
+    struct h1_exchange *hx = h->x;
+    if (!hx) {
+        close_conn(h, STREAM_FLUSH, h->held_len ? ERR_EOF : OK);
+        return;
+    }
+    switch (h->read_state) {
+    case H1_READ_TUNNEL:
+        exchange_got_body(&hx->x, SLICE_NONE, true);
+        break;
+    case H1_READ_BODY:
+        if (h->body.framing != H1_UNTIL_CLOSE) {
+            h1_break(h, RESET_CONNECTION, ERR_EOF);
+            return;
+        }
+        h->read_state = H1_READ_WAIT;
+        exchange_got_body(&hx->x, SLICE_NONE, true);
+        break;
+    case H1_READ_HEAD: /* client: no response came */
+        h1_break(h, h->exchanges > 1 && !h->answered ? RESET_STALE
+                                                     : RESET_CONNECTION,
+                 ERR_EOF);
+        return;
+    default: /* a client that half-closed still gets its answer */
+        h->keep_alive = false;
+        return;
+    }
+    if (!h->c.closed)
+        h1_settle(h);
+}
+
+/* Works off held bytes; then says whether to read on. */
+void h1_resume(struct h1_conn *h)
+{
+    if (h->c.closed || h->input_running)
+        return;
+    h->input_running = true;
+    while (h->held_len && may_take(h)) {
+        size_t used = take(h, slice_of(h->held, h->held_len));
+        if (h->c.closed)
+            return;
+        if (used == 0)
+            break;
+        drop_held(h, used);
+    }
+    if (h->input_ended && (h->held_len == 0 || may_take(h)) &&
+        h->read_state != H1_READ_DISCARD)
+        input_end(h);
+    h->input_running = false;
+    if (!h->c.closed)
+        set_reading(h);
+}
+
+static void discard(struct h1_conn *h, size_t len)
+{
+    h->discarded += (uint32_t)len;
+    if (h->discarded > DISCARD_MAX)
+        close_conn(h, STREAM_NOW, OK);
+}
+
+static void on_data(struct stream *s, const char *ptr, size_t len)
+{
+    struct h1_conn *h = s->owner;
+    slice in = slice_of(ptr, len);
+    bool was_idle = idle(h);
+
+    h->progress = loop_now(h->c.loop);
+    if (h->read_state == H1_READ_DISCARD) {
+        discard(h, len);
+        return;
+    }
+    if (!h->c.server && !h->x) { /* nobody asked: never trust it again */
+        close_conn(h, STREAM_NOW, ERR_PROTOCOL);
+        return;
+    }
+    h->answered = true;
+    size_t used = 0;
+    if (h->held_len == 0) {
+        h->input_running = true;
+        used = take(h, in);
+        if (h->c.closed)
+            return;
+        h->input_running = false;
+    }
+    if (h->read_state == H1_READ_DISCARD)
+        return;
+    if (used < in.len)
+        hold(h, slice_sub(in, used, in.len));
+    if (h->held_len) {
+        if (was_idle && !h->x)
+            h1_arm(h); /* a head has begun */
+        h1_resume(h);
+        return;
+    }
+    set_reading(h);
+}
+
+static void on_end(struct stream *s)
+{
+    struct h1_conn *h = s->owner;
+    h->input_ended = true;
+    if (h->read_state == H1_READ_DISCARD) {
+        close_conn(h, STREAM_FLUSH, OK);
+        return;
+    }
+    h1_resume(h);
+}
+
+static void on_fail(struct stream *s, enum status why)
+{
+    struct h1_conn *h = s->owner;
+    bool stale = !h->c.server && h->exchanges > 1 && !h->answered;
+    h1_break(h, stale ? RESET_STALE
+                      : (why == ERR_TIMEOUT ? RESET_TIMEOUT : RESET_CONNECTION),
+             why);
+}
+
+static void on_drained(struct stream *s)
+{
+    struct h1_conn *h = s->owner;
+    h->progress = loop_now(h->c.loop);
+    if (h->unsent && stream_queued(s) < SENT_LOW) {
+        uint32_t n = h->unsent;
+        h->unsent = 0;
+        if (h->x)
+            exchange_got_sent(&h->x->x, n);
+    }
+    if (!h->c.closed && !s->reading && h->c.server)
+        h1_resume(h);
+}
+
+static void on_fill(struct stream *s)
+{
+    struct h1_conn *h = s->owner;
+    if (!h->first_pending)
+        return;
+    h->first_pending = false;
+    h1_resume(h);
+}
+
+static const struct stream_events stream_events = {
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_fail = on_fail,
+    .on_drained = on_drained,
+    .on_fill = on_fill,
+};
+
+/* ---- the connection ---- */
+
+static struct exchange *h1_open(struct http_conn *c)
+{
+    struct h1_conn *h = self(c);
+    if (c->closed || c->draining || h->x || h->input_ended ||
+        h->read_state != H1_READ_HEAD)
+        return NULL;
+    h->keep_alive = true;
+    h->progress = loop_now(c->loop);
+    return new_exchange(h);
+}
+
+static void h1_drain(struct http_conn *c)
+{
+    struct h1_conn *h = self(c);
+    if (c->closed || c->draining)
+        return;
+    c->draining = true;
+    if (!h->x && h->read_state != H1_READ_DISCARD)
+        close_conn(h, STREAM_FLUSH, OK);
+}
+
+static void h1_close(struct http_conn *c, enum status why)
+{
+    if (!c->closed)
+        h1_break(self(c), RESET_CONNECTION, why);
+}
+
+static const struct http_conn_type h1_type = {
+    .name = "http/1.1",
+    .open = h1_open,
+    .drain = h1_drain,
+    .close = h1_close,
+};
+
+static struct h1_conn *h1_new(struct loop *l, struct stream *s,
+                              const struct http_limits *lim, bool server,
+                              const struct http_conn_events *ev, void *owner)
+{
+    struct h1_conn *h = MEM_NEW(struct h1_conn);
+    h->c.type = &h1_type;
+    h->c.events = ev;
+    h->c.owner = owner;
+    h->c.loop = l;
+    h->c.stream = s;
+    h->c.limits = lim;
+    h->c.server = server;
+    h->peer_minor = 1;
+    list_init(&h->reap.node);
+    timer_init(&h->timer, on_timer);
+    stream_own(s, &stream_events, h);
+    h1_arm(h);
+    stream_read(s, true);
+    return h;
+}
+
+struct http_conn *h1_server_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim, slice first,
+                                const struct http_conn_events *ev, void *owner)
+{
+    struct h1_conn *h = h1_new(l, s, lim, true, ev, owner);
+    if (first.len) {
+        hold(h, first);
+        h1_arm(h);
+        h->first_pending = true;
+        stream_wake(s);
+    }
+    return &h->c;
+}
+
+struct http_conn *h1_client_new(struct loop *l, struct stream *s,
+                                const struct http_limits *lim,
+                                const struct http_conn_events *ev, void *owner)
+{
+    return &h1_new(l, s, lim, false, ev, owner)->c;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What h2_conn.c (life, input), h2_send.c (output) and h2_head.c (fields) share.
+ * Not for others: conn.h is the interface. */
+#ifndef TULLE_HTTP_H2_CONN_H
+#define TULLE_HTTP_H2_CONN_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "lib/http/conn.h"
+
+/* The field block being received: one at a time on a connection. */
+struct h2_block {
+    char *bytes;
+    size_t len, cap;
+    struct h2_field {
+        uint32_t name, name_len, value, value_len;
+    } fields[HTTP_HEADERS_MAX];
+    uint32_t count;
+    bool over; /* a limit was hit: the stream will be refused */
+};
+
+struct h2_conn {
+    struct http_conn c;
+    nghttp2_session *ng;
+    struct reap reap;
+    struct timer timer;    /* looks for what is stuck, every few seconds */
+    struct timer goodbye;  /* between the notice and the end of a drain */
+    struct list streams;
+    struct h2_block *block; /* NULL between field blocks */
+    int64_t block_started;
+    int64_t heard, moved;  /* loop time of the last byte in; of output progress */
+    int64_t second;        /* the second that the counts below are of */
+    uint32_t resets, controls;
+    int64_t bulk_until;    /* loop time; see h2_count_bulk */
+    size_t held;           /* delivered and not consumed, all streams */
+    bool goodbye_said;
+    bool failing;          /* to be closed after the library has returned */
+    bool first_pending;
+    char *first;           /* bytes read before the start */
+    size_t first_len;
+};
+
+struct h2_stream {
+    struct exchange x;
+    struct h2_conn *h;
+    struct list node;
+    struct reap reap;
+    struct bufq out;       /* body bytes not yet framed */
+    struct headers trailers; /* in the arena */
+    slice upgrade;         /* client: the protocol asked for, in the arena */
+    int64_t progress;
+    int64_t burst_start;   /* a second of this stream, */
+    uint32_t burst;        /* and the body bytes that it moved in it */
+    int32_t id;            /* 0: no head sent yet */
+    uint32_t owed;         /* delivered and not consumed */
+    uint16_t status_code;  /* HTTP/2 error to give when reset */
+    bool deferred;         /* the library waits for data */
+    bool has_trailers;
+    bool grown;            /* its window is the large one */
+    bool end_sent;
+};
+
+extern const struct carrier h2_carrier;
+enum { H2_BACKLOG = 65536, H2_BULK = 262144 };
+
+static inline struct h2_stream *h2_stream_of(struct exchange *x)
+{
+    return CONTAINER_OF(x, struct h2_stream, x);
+}
+
+/* For the library's data provider and send callbacks. */
+ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
+                     uint32_t *flags, nghttp2_data_source *source, void *arg);
+int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
+                 const uint8_t *head, size_t len, nghttp2_data_source *source,
+                 void *arg);
+
+/* Fields of a received block as a head. `fields` has room for
+ * HTTP_HEADERS_MAX. Borrows from the block. ERR_PROTOCOL when pseudo fields do
+ * not make sense. */
+CHECKED enum status h2_head_request(const struct h2_block *b, struct head *out);
+CHECKED enum status h2_head_response(const struct h2_block *b,
+                                     struct head *out);
+void h2_head_trailers(const struct h2_block *b, struct headers *out);
+
+enum { H2_NV_MAX = HTTP_HEADERS_MAX + 8 };
+/* What a head is on the wire; borrows from it. Returns the count. `scratch`
+ * holds numbers. */
+struct h2_scratch {
+    char length[24];
+    char status[4];
+};
+size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+                     struct h2_scratch *scratch);
+size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+                      struct h2_scratch *scratch);
+size_t h2_nv_trailers(const struct headers *t, nghttp2_nv nv[H2_NV_MAX]);
+
+/* Marks the connection for sending in this pass. */
+void h2_wake(struct h2_conn *h);
+/* The stream moved bytes: much within a second is bulk, for two seconds. */
+void h2_count_bulk(struct h2_stream *s, size_t n);
+/* Ends a stream's exchange memory. */
+void h2_stream_free(struct h2_stream *s);
+uint32_t h2_error_code(enum reset_why why);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Field blocks to heads and back (RFC 9113 section 8). nghttp2 has checked names,
+ * values, order and number of pseudo fields; what they mean is decided here.
+ *
+ * An Upgrade of HTTP/1.1 travels as extended CONNECT (RFC 8441): :protocol is
+ * the token of Upgrade, 200 stands for 101. The method, if not GET, goes in
+ * `tulle-upgrade-method`. */
+#include "lib/http/h2_conn.h"
+
+#define UPGRADE_METHOD "tulle-upgrade-method"
+
+static slice name_of(const struct h2_block *b, uint32_t i)
+{
+    return slice_of(b->bytes + b->fields[i].name, b->fields[i].name_len);
+}
+
+static slice value_of(const struct h2_block *b, uint32_t i)
+{
+    return slice_of(b->bytes + b->fields[i].value, b->fields[i].value_len);
+}
+
+static enum status take_content_length(struct head *out, slice value)
+{
+    uint64_t n;
+    if (slice_to_u64(value, INT64_MAX, &n))
+        return ERR_PROTOCOL;
+    out->content_length = (int64_t)n;
+    return OK;
+}
+
+/* A regular field; those that HTTP/2 forbids never get here. */
+static enum status add_field(struct head *out, slice name, slice value)
+{
+    struct headers *list = &out->headers;
+    if (list->len == list->cap)
+        return ERR_TOO_BIG;
+    struct header *f = &list->at[list->len++];
+    *f = (struct header){.name = name, .value = value,
+                         .id = (uint8_t)header_id_of(name)};
+    switch (f->id) {
+    case HDR_CONTENT_LENGTH:
+        return take_content_length(out, value);
+    case HDR_TE:
+        f->hop = true;
+        out->te_trailers = slice_eq_nocase(value, SLICE("trailers"));
+        return OK;
+    case HDR_EXPECT:
+        out->expect_continue = slice_eq_nocase(value, SLICE("100-continue"));
+        return OK;
+    default:
+        return OK;
+    }
+}
+
+static enum status take_regular(const struct h2_block *b, uint32_t from,
+                                struct head *out)
+{
+    for (uint32_t i = from; i < b->count; i++) {
+        slice name = name_of(b, i);
+        if (name.len && name.ptr[0] == ':')
+            return ERR_PROTOCOL;
+        enum status rc = add_field(out, name, value_of(b, i));
+        if (rc)
+            return rc;
+    }
+    return OK;
+}
+
+static void take_request_pseudo(struct head *out, slice name, slice value)
+{
+    if (slice_eq(name, SLICE(":method")))
+        out->method = value;
+    else if (slice_eq(name, SLICE(":path")))
+        out->path = out->target = value;
+    else if (slice_eq(name, SLICE(":authority")))
+        out->authority = value;
+    else if (slice_eq(name, SLICE(":protocol")))
+        out->protocol = value;
+}
+
+/* Host stands for a missing :authority; both must agree (RFC 9113 section
+ * 8.3.1), so that routing, policy and the application read one name. */
+static enum status agree_on_host(struct head *out)
+{
+    const struct header *host = headers_find(&out->headers, HDR_HOST);
+    if (host && slice_empty(out->authority))
+        out->authority = host->value;
+    if (host && !slice_eq_nocase(host->value, out->authority))
+        return ERR_PROTOCOL;
+    headers_drop(&out->headers, HDR_HOST); /* written from the authority */
+    return OK;
+}
+
+enum status h2_head_request(const struct h2_block *b, struct head *out)
+{
+    uint32_t i = 0;
+    out->content_length = -1;
+    out->minor = 1;
+    out->keep_alive = true;
+    for (; i < b->count && b->bytes[b->fields[i].name] == ':'; i++)
+        take_request_pseudo(out, name_of(b, i), value_of(b, i));
+    enum status rc = take_regular(b, i, out);
+    if (rc)
+        return rc;
+    rc = agree_on_host(out);
+    if (rc)
+        return rc;
+    if (out->protocol.len) {
+        const struct header *m =
+            headers_find_name(&out->headers, SLICE(UPGRADE_METHOD));
+        out->upgrade = true;
+        out->method = m && header_name_valid(m->value) ? m->value : SLICE("GET");
+    }
+    out->method_id = (uint8_t)http_method_id(out->method);
+    return OK;
+}
+
+enum status h2_head_response(const struct h2_block *b, struct head *out)
+{
+    uint64_t status = 0;
+    out->content_length = -1;
+    out->minor = 1;
+    out->keep_alive = true;
+    if (b->count == 0 || !slice_eq(name_of(b, 0), SLICE(":status")) ||
+        slice_to_u64(value_of(b, 0), 999, &status) || status < 100 ||
+        status == 101)
+        return ERR_PROTOCOL;
+    out->status = (uint16_t)status;
+    return take_regular(b, 1, out);
+}
+
+void h2_head_trailers(const struct h2_block *b, struct headers *out)
+{
+    for (uint32_t i = 0; i < b->count; i++)
+        if (headers_add(out, name_of(b, i), value_of(b, i)))
+            return;
+}
+
+/* ---- out ---- */
+
+static void put(nghttp2_nv *nv, size_t *n, slice name, slice value)
+{
+    nv[(*n)++] = (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr,
+                              (uint8_t *)(uintptr_t)value.ptr, name.len,
+                              value.len, NGHTTP2_NV_FLAG_NONE};
+}
+
+static bool forbidden(const struct header *f)
+{
+    switch (f->id) {
+    case HDR_CONNECTION:
+    case HDR_KEEP_ALIVE:
+    case HDR_PROXY_CONNECTION:
+    case HDR_TRANSFER_ENCODING:
+    case HDR_UPGRADE:
+    case HDR_HOST:
+    case HDR_CONTENT_LENGTH:
+    case HDR_TE:
+    case HDR_HTTP2_SETTINGS:
+        return true;
+    default:
+        return f->hop;
+    }
+}
+
+static void put_fields(nghttp2_nv *nv, size_t *n, const struct headers *list)
+{
+    for (uint32_t i = 0; i < list->len && *n < H2_NV_MAX; i++)
+        if (!forbidden(&list->at[i]))
+            put(nv, n, list->at[i].name, list->at[i].value);
+}
+
+static void put_length(nghttp2_nv *nv, size_t *n, const struct head *h,
+                       struct h2_scratch *scratch)
+{
+    if (h->content_length < 0)
+        return;
+    int len = snprintf(scratch->length, sizeof scratch->length, "%lld",
+                       (long long)h->content_length);
+    put(nv, n, SLICE("content-length"), slice_of(scratch->length, (size_t)len));
+}
+
+size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+                     struct h2_scratch *scratch)
+{
+    size_t n = 0;
+    bool tunnel = !h->upgrade && h->method_id == HTTP_CONNECT;
+    put(nv, &n, SLICE(":method"), h->upgrade ? SLICE("CONNECT") : h->method);
+    if (!tunnel) {
+        put(nv, &n, SLICE(":scheme"), SLICE("http"));
+        put(nv, &n, SLICE(":path"), h->path);
+    }
+    if (h->authority.len)
+        put(nv, &n, SLICE(":authority"), h->authority);
+    if (h->upgrade) {
+        put(nv, &n, SLICE(":protocol"), h->protocol);
+        if (h->method_id != HTTP_GET)
+            put(nv, &n, SLICE(UPGRADE_METHOD), h->method);
+    } else {
+        put_length(nv, &n, h, scratch);
+    }
+    if (h->te_trailers)
+        put(nv, &n, SLICE("te"), SLICE("trailers"));
+    put_fields(nv, &n, &h->headers);
+    return n;
+}
+
+size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+                      struct h2_scratch *scratch)
+{
+    size_t n = 0;
+    unsigned status = h->status == 101 ? 200 : h->status;
+    scratch->status[0] = (char)('0' + status / 100 % 10);
+    scratch->status[1] = (char)('0' + status / 10 % 10);
+    scratch->status[2] = (char)('0' + status % 10);
+    put(nv, &n, SLICE(":status"), slice_of(scratch->status, 3));
+    if (status >= 200 && status != 204 && h->status != 101)
+        put_length(nv, &n, h, scratch);
+    put_fields(nv, &n, &h->headers);
+    return n;
+}
+
+size_t h2_nv_trailers(const struct headers *t, nghttp2_nv nv[H2_NV_MAX])
+{
+    size_t n = 0;
+    put_fields(nv, &n, t);
+    return n;
+}

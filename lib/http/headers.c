@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Field lists, and the table of the names we know: which id a name has, and
+ * whether it belongs to one connection only (RFC 9110 section 7.6.1).
+ *
+ * Hop by hop are Connection, Keep-Alive, Proxy-Connection, TE,
+ * Transfer-Encoding, Upgrade and HTTP2-Settings. Not Trailer: it describes the
+ * message and goes on with it. Not Proxy-Authenticate and Proxy-Authorization:
+ * a sidecar is not the proxy that they speak to, the app behind it may be. */
+#include "lib/http/chars.h"
+#include "lib/http/message.h"
+
+struct known {
+    slice name;
+    uint8_t id;
+    bool hop;
+};
+
+#define ROW(text, id, hop)                                                     \
+    {                                                                          \
+        SLICE_INIT(text), id, hop                                              \
+    }
+
+/* By length. */
+static const struct known known[] = {
+    ROW("te", HDR_TE, true),
+    ROW("date", HDR_DATE, false),
+    ROW("host", HDR_HOST, false),
+    ROW("expect", HDR_EXPECT, false),
+    ROW("trailer", HDR_TRAILER, false),
+    ROW("upgrade", HDR_UPGRADE, true),
+    ROW("forwarded", HDR_FORWARDED, false),
+    ROW("connection", HDR_CONNECTION, true),
+    ROW("keep-alive", HDR_KEEP_ALIVE, true),
+    ROW("user-agent", HDR_USER_AGENT, false),
+    ROW("traceparent", HDR_TRACEPARENT, false),
+    ROW("content-type", HDR_CONTENT_TYPE, false),
+    ROW("x-request-id", HDR_X_REQUEST_ID, false),
+    ROW("content-length", HDR_CONTENT_LENGTH, false),
+    ROW("http2-settings", HDR_HTTP2_SETTINGS, true),
+    ROW("x-forwarded-for", HDR_X_FORWARDED_FOR, false),
+    ROW("proxy-connection", HDR_PROXY_CONNECTION, true),
+    ROW("transfer-encoding", HDR_TRANSFER_ENCODING, true),
+    ROW("proxy-authenticate", HDR_PROXY_AUTHENTICATE, false),
+    ROW("proxy-authorization", HDR_PROXY_AUTHORIZATION, false),
+};
+#undef ROW
+
+enum { LONGEST = 19 };
+
+/* Rows of that length start at at_length[n] and end before at_length[n + 1]. */
+static const uint8_t at_length[LONGEST + 2] = {
+    0, 0, 0, 1, 1, 3, 3, 4, 6, 6, 7, 10, 11, 13, 13, 15, 16, 17, 18, 19, 20,
+};
+
+static const slice ours = SLICE_INIT("tulle-");
+
+static const struct known *find_known(slice name)
+{
+    const struct known *k, *end;
+    char first;
+
+    if (name.len == 0 || name.len > LONGEST)
+        return NULL;
+    first = (char)(name.ptr[0] | 0x20);
+    end = known + at_length[name.len + 1];
+    for (k = known + at_length[name.len]; k < end; k++)
+        if (k->name.ptr[0] == first && slice_eq_nocase(k->name, name))
+            return k;
+    return NULL;
+}
+
+/* Fills id and hop from the name. */
+static void classify(struct header *h)
+{
+    const struct known *k = find_known(h->name);
+
+    h->id = k ? k->id : HDR_OTHER;
+    h->hop = k && k->hop;
+    if (!k && h->name.len > ours.len && (h->name.ptr[0] | 0x20) == 't' &&
+        slice_eq_nocase(slice_sub(h->name, 0, ours.len), ours))
+        h->id = HDR_TULLE;
+}
+
+enum header_id header_id_of(slice name)
+{
+    struct header h = {.name = name};
+
+    classify(&h);
+    return h.id;
+}
+
+enum status headers_add(struct headers *h, slice name, slice value)
+{
+    struct header *at;
+
+    if (h->len >= h->cap)
+        return ERR_TOO_BIG;
+    at = &h->at[h->len++];
+    at->name = name;
+    at->value = value;
+    classify(at);
+    return OK;
+}
+
+const struct header *headers_find(const struct headers *h, enum header_id id)
+{
+    for (uint32_t i = 0; i < h->len; i++)
+        if (h->at[i].id == id)
+            return &h->at[i];
+    return NULL;
+}
+
+const struct header *headers_find_name(const struct headers *h, slice name)
+{
+    for (uint32_t i = 0; i < h->len; i++)
+        if (slice_eq_nocase(h->at[i].name, name))
+            return &h->at[i];
+    return NULL;
+}
+
+void headers_drop(struct headers *h, enum header_id id)
+{
+    for (uint32_t i = 0; i < h->len; i++)
+        if (h->at[i].id == id)
+            h->at[i].hop = true;
+}
+
+bool header_name_valid(slice name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!char_is(name.ptr[i], CHAR_TOKEN))
+            return false;
+    return name.len > 0;
+}
+
+bool header_value_valid(slice value)
+{
+    const char *end = value.ptr + value.len;
+
+    return value.len == 0 || chars_skip_text(value.ptr, end) == end;
+}
+
+bool header_has_token(slice value, slice token)
+{
+    slice part;
+
+    while (slice_next(&value, ',', &part))
+        if (slice_eq_nocase(slice_trim(part), token))
+            return true;
+    return false;
+}
