@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_alpn(&h);
     check(whole == OK || (h.alpn_len == 0 && h.name_len == 0));
     /* Every prefix of a short input, some of a long one. */
-    for (size_t n = 0; n < size; n += 1 + size / 512) {
+    for (size_t n = 0; n < size; n += 1 + size / 100) {
         enum status rc = client_hello_read(slice_of(data, n), &part);
 
         check(rc == ERR_AGAIN || rc == whole);
