@@ -80,13 +80,17 @@ struct publisher *publisher_new(struct loop *l, struct registry *r,
     return p;
 }
 
+void publisher_stop(struct publisher *p)
+{
+    registry_unwatch(&p->watch);
+    timer_stop(&p->loop->timers, &p->due);
+    timer_stop(&p->loop->timers, &p->tick);
+}
+
 void publisher_free(struct publisher *p)
 {
     if (!p)
         return;
-    registry_unwatch(&p->watch);
-    timer_stop(&p->loop->timers, &p->due);
-    timer_stop(&p->loop->timers, &p->tick);
     dirty_fini(&p->dirty);
     feeds_free(p->feeds);
     mem_free(p);

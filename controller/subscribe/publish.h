@@ -20,7 +20,9 @@ struct seat {
 struct publisher *publisher_new(struct loop *l, struct registry *r,
                                 const struct resolve_settings *settings,
                                 const struct session_limits *lim);
-/* All seats must have been left. NULL is ignored. */
+/* No timers and no changes any more; sessions may still be left. Idempotent. */
+void publisher_stop(struct publisher *p);
+/* Stopped, and all seats must have been left. NULL is ignored. */
 void publisher_free(struct publisher *p);
 
 /* Makes the session of `seat` and takes it in. */

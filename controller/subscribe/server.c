@@ -358,8 +358,8 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
     a->issuer = opt->issuer;
     a->publisher = opt->publisher;
     list_init(&a->calls);
-    /* Sessions watch over silence themselves. */
-    http.limits.body_timeout = 0;
+    /* Sessions watch over silence themselves, and sooner. */
+    http.limits.body_timeout = 60 * NSEC_PER_SEC;
     rc = http_server_start(&a->http, l, &http, on_request, a, e);
     if (rc) {
         mem_free(a);
