@@ -109,6 +109,10 @@ void h1_arm(struct h1_conn *h)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    if (!wait) {
+        timer_stop(&h->c.loop->timers, &h->timer);
+        return;
+    }
     timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
 }
 
@@ -127,6 +131,8 @@ static void on_timer(struct timer *t)
         refuse(h, 408, "head not complete in time");
         return;
     }
+    if (!h->c.limits->body_timeout)
+        return;
     /* Stuck only if something is owed by the peer: its body, or room for what
      * we have queued. Waiting for an answer is the business of policy. */
     bool wants_body = h->read_state == H1_READ_BODY &&
