@@ -4,6 +4,7 @@
  * nothing can grow: aliases, which would, are refused. */
 #include "lib/yaml/yaml.h"
 
+#include <assert.h>
 #include <yaml.h>
 
 #include "lib/base/mem.h"
@@ -161,6 +162,7 @@ static enum status on_open(struct reader *r, const yaml_event_t *ev,
 
 static enum status on_close(struct reader *r)
 {
+    assert(r->depth); /* libyaml closes what it opened */
     json_build_end(r->build);
     r->depth--;
     value_done(r);
