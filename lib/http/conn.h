@@ -89,7 +89,7 @@ void h2_conn_ping(struct http_conn *c);
 int64_t h2_conn_last_heard(const struct http_conn *c);
 /* Bytes received on all streams and not yet consumed by their owners. */
 size_t h2_conn_held(const struct http_conn *c);
-/* Streams that moved more than 256 KiB and still run. */
-unsigned h2_conn_bulk_streams(const struct http_conn *c);
+/* One of its streams moves much (256 KiB within a second, of late). */
+bool h2_conn_bulky(const struct http_conn *c);
 
 #endif

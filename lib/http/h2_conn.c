@@ -358,6 +358,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id,
     }
     s->owed += (uint32_t)len;
     h->held += len;
+    h2_count_bulk(s, len);
     exchange_got_body(&s->x, slice_of(ptr, len), false);
     grow_window(h, s);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -766,13 +767,7 @@ size_t h2_conn_held(const struct http_conn *c)
     return self((struct http_conn *)(uintptr_t)c)->held;
 }
 
-unsigned h2_conn_bulk_streams(const struct http_conn *c)
+bool h2_conn_bulky(const struct http_conn *c)
 {
-    unsigned n = 0;
-    struct h2_conn *h = self((struct http_conn *)(uintptr_t)c);
-    LIST_EACH(node, &h->streams) {
-        struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
-        n += s->x.bytes_in + s->x.bytes_out > H2_BULK;
-    }
-    return n;
+    return loop_now(c->loop) < self((struct http_conn *)(uintptr_t)c)->bulk_until;
 }

@@ -31,6 +31,7 @@ struct h2_conn {
     int64_t heard, moved;  /* loop time of the last byte in; of output progress */
     int64_t second;        /* the second that the counts below are of */
     uint32_t resets, controls;
+    int64_t bulk_until;    /* loop time; see h2_count_bulk */
     size_t held;           /* delivered and not consumed, all streams */
     bool goodbye_said;
     bool failing;          /* to be closed after the library has returned */
@@ -48,6 +49,8 @@ struct h2_stream {
     struct headers trailers; /* in the arena */
     slice upgrade;         /* client: the protocol asked for, in the arena */
     int64_t progress;
+    int64_t burst_start;   /* a second of this stream, */
+    uint32_t burst;        /* and the body bytes that it moved in it */
     int32_t id;            /* 0: no head sent yet */
     uint32_t owed;         /* delivered and not consumed */
     uint16_t status_code;  /* HTTP/2 error to give when reset */
@@ -95,6 +98,8 @@ size_t h2_nv_trailers(const struct headers *t, nghttp2_nv nv[H2_NV_MAX]);
 
 /* Marks the connection for sending in this pass. */
 void h2_wake(struct h2_conn *h);
+/* The stream moved bytes: much within a second is bulk, for two seconds. */
+void h2_count_bulk(struct h2_stream *s, size_t n);
 /* Ends a stream's exchange memory. */
 void h2_stream_free(struct h2_stream *s);
 uint32_t h2_error_code(enum reset_why why);

@@ -2,6 +2,7 @@
 /* Output of an HTTP/2 connection. Heads are given to nghttp2 at once, body bytes
  * wait in the stream's queue until nghttp2, in the flush of the pass, asks for
  * them in turns, one frame of at most 16 KiB a stream. */
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/http/h2_conn.h"
 
@@ -25,6 +26,20 @@ void h2_wake(struct h2_conn *h)
 {
     if (!h->c.closed)
         stream_wake(h->c.stream);
+}
+
+void h2_count_bulk(struct h2_stream *s, size_t n)
+{
+    int64_t now = loop_now(s->x.loop);
+    if (now - s->burst_start > NSEC_PER_SEC) {
+        s->burst_start = now;
+        s->burst = 0;
+    }
+    s->burst += n < H2_BULK ? (uint32_t)n : H2_BULK;
+    if (s->burst < H2_BULK)
+        return;
+    s->burst = H2_BULK; /* no overflow */
+    s->h->bulk_until = now + 2 * NSEC_PER_SEC;
 }
 
 static void resume_data(struct h2_stream *s)
@@ -207,6 +222,7 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
         left -= n;
     }
     s->progress = loop_now(h->c.loop);
+    h2_count_bulk(s, len);
     exchange_got_sent(&s->x, len);
     return 0;
 }

@@ -12,9 +12,9 @@ struct http_server;
 
 struct http_server_options {
     struct address at;
-    struct tls_settings *tls; /* NULL: plain. Borrowed; may be swapped later */
-    struct http_limits limits;
-    unsigned max_connections;
+    struct tls_settings *tls;  /* NULL: plain. Shares; may be swapped later */
+    struct http_limits limits; /* head_timeout also bounds the handshake */
+    unsigned max_connections;  /* at it no more are accepted; 0: 1,024 */
 };
 
 /* A request comes in: call exchange_own(x, ...) here. `peer` (NULL when plain)
@@ -23,16 +23,18 @@ struct http_server_options {
 typedef void http_server_fn(void *arg, struct exchange *x,
                             const struct tls_peer *peer);
 
+/* Listens. `opt` is copied. */
 CHECKED enum status http_server_start(struct http_server **out, struct loop *l,
                                       const struct http_server_options *opt,
                                       http_server_fn *fn, void *arg,
                                       struct error *e);
 const struct address *http_server_address(const struct http_server *s);
+unsigned http_server_connections(const struct http_server *s);
 /* New connections use this (shares; the old one lives as long as its streams). */
 void http_server_set_tls(struct http_server *s, struct tls_settings *tls);
-/* Stops accepting and drains. */
+/* Stops accepting and drains; http_server_connections tells how far it is. */
 void http_server_drain(struct http_server *s);
-/* Closes everything now and frees. */
+/* Closes everything now and frees; exchanges are told. */
 void http_server_close(struct http_server *s);
 
 #endif

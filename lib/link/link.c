@@ -219,7 +219,7 @@ struct exchange *link_open(struct link *l)
 
 bool link_is_bulky(const struct link *l)
 {
-    return l->conn && (h2_conn_bulk_streams(l->conn) > 0 ||
+    return l->conn && (h2_conn_bulky(l->conn) ||
                        h2_conn_held(l->conn) > l->opt.limits->session_window / 2);
 }
 

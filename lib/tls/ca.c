@@ -225,30 +225,70 @@ out:
     return rc;
 }
 
-/* Would our own peers accept it as a root? Whatever the date is. */
-static enum status check_root(X509 *cert, struct error *e)
+static bool build_leaf(const struct ca *ca, const struct cert_request *r,
+                       X509 *cert, EVP_PKEY *key, int64_t from, int64_t to)
+{
+    return set_basics(cert, key, from, to) &&
+           X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) &&
+           add_constant(cert, ca->cert, NID_basic_constraints,
+                        "critical,CA:FALSE") &&
+           add_constant(cert, ca->cert, NID_key_usage,
+                        "critical,digitalSignature") &&
+           add_constant(cert, ca->cert, NID_ext_key_usage,
+                        "serverAuth,clientAuth") &&
+           add_constant(cert, ca->cert, NID_subject_key_identifier, "hash") &&
+           add_constant(cert, ca->cert, NID_authority_key_identifier,
+                        "keyid:always") &&
+           add_names(cert, r->name, r->dns, true) &&
+           (slice_empty(r->pod) || add_pod(cert, r->pod)) &&
+           X509_sign(cert, ca->key, EVP_sha256()) > 0;
+}
+
+/* A leaf that is thrown away. */
+static X509 *sign_probe(const struct ca *ca)
+{
+    struct cert_request r = {.name = SLICE("spiffe://probe/probe")};
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *leaf = X509_new();
+
+    if (!key || !leaf ||
+        !build_leaf(ca, &r, leaf, key, ca->not_before, ca->not_after)) {
+        X509_free(leaf);
+        leaf = NULL;
+    }
+    EVP_PKEY_free(key);
+    return leaf;
+}
+
+/* Would our peers believe a leaf of this root? Whatever the date is. */
+static enum status check_root(const struct ca *ca, struct error *e)
 {
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    X509 *leaf = NULL;
     enum status rc = OK;
 
-    if (!store || !ctx || !X509_STORE_add_cert(store, cert) ||
-        !X509_STORE_CTX_init(ctx, store, cert, NULL)) {
-        rc = pem_error(e, ERR_RESOURCES, "root");
+    if (X509_check_ca(ca->cert) != 1) {
+        rc = error_set(e, ERR_INVALID, "root: it is not an authority");
+        goto out;
+    }
+    leaf = sign_probe(ca);
+    if (!leaf || !store || !ctx || !X509_STORE_add_cert(store, ca->cert) ||
+        !X509_STORE_CTX_init(ctx, store, leaf, NULL)) {
+        rc = pem_error(e, ERR_INVALID, "root: it cannot sign");
         goto out;
     }
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT |
                                       X509_V_FLAG_CHECK_SS_SIGNATURE |
                                       X509_V_FLAG_NO_CHECK_TIME);
-    if (X509_check_ca(cert) != 1)
-        rc = error_set(e, ERR_INVALID, "root: it is not an authority");
-    else if (X509_verify_cert(ctx) != 1)
+    if (X509_verify_cert(ctx) != 1)
         rc = error_set(
             e, ERR_INVALID, "root: %s",
             X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
 out:
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);
+    X509_free(leaf);
     ERR_clear_error();
     return rc;
 }
@@ -293,14 +333,14 @@ enum status ca_load(struct ca **out, slice cert_pem, slice key_pem,
         rc = error_set(e, ERR_INVALID, "root: the key is not EC or RSA");
         goto out;
     }
-    rc = check_root(ca->cert, e);
-    if (rc)
-        goto out;
     if (!pem_date(X509_get0_notBefore(ca->cert), &ca->not_before) ||
         !pem_date(X509_get0_notAfter(ca->cert), &ca->not_after)) {
         rc = pem_error(e, ERR_INVALID, "dates of the root");
         goto out;
     }
+    rc = check_root(ca, e);
+    if (rc)
+        goto out;
     rc = write_cert(ca->cert, &ca->cert_pem, e);
     if (rc)
         goto out;
@@ -347,25 +387,6 @@ static enum status check_request(const struct ca *ca,
             return error_set(e, ERR_INVALID, "DNS name of %.*s: not acceptable",
                              FMT(r->name));
     return OK;
-}
-
-static bool build_leaf(const struct ca *ca, const struct cert_request *r,
-                       X509 *cert, EVP_PKEY *key, int64_t from, int64_t to)
-{
-    return set_basics(cert, key, from, to) &&
-           X509_set_issuer_name(cert, X509_get_subject_name(ca->cert)) &&
-           add_constant(cert, ca->cert, NID_basic_constraints,
-                        "critical,CA:FALSE") &&
-           add_constant(cert, ca->cert, NID_key_usage,
-                        "critical,digitalSignature") &&
-           add_constant(cert, ca->cert, NID_ext_key_usage,
-                        "serverAuth,clientAuth") &&
-           add_constant(cert, ca->cert, NID_subject_key_identifier, "hash") &&
-           add_constant(cert, ca->cert, NID_authority_key_identifier,
-                        "keyid:always") &&
-           add_names(cert, r->name, r->dns, true) &&
-           (slice_empty(r->pod) || add_pod(cert, r->pod)) &&
-           X509_sign(cert, ca->key, EVP_sha256()) > 0;
 }
 
 enum status ca_sign(const struct ca *ca, const struct cert_request *r,

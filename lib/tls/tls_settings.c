@@ -137,14 +137,17 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *len,
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* OpenSSL asks on_alpn only about clients that offer something. */
+/* OpenSSL asks on_alpn only about clients that offer something. A client from
+ * before TLS 1.3 passes here, to fail by its version. */
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     const unsigned char *ext;
     size_t len;
 
     (void)arg;
-    if (SSL_client_hello_get0_ext(
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &ext,
+                                   &len) ||
+        SSL_client_hello_get0_ext(
             ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &ext,
             &len))
         return SSL_CLIENT_HELLO_SUCCESS;

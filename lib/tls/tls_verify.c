@@ -2,6 +2,7 @@
 #include "lib/tls/tls_internal.h"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 
 #include "lib/base/clock.h"
@@ -78,6 +79,16 @@ static enum status judge(X509 *leaf, const struct tls_rules *rules,
     return OK;
 }
 
+/* OpenSSL finds no issuer for a leaf with an extension twice: say what is. */
+static const char *chain_reason(X509_STORE_CTX *store)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+
+    if (leaf && (X509_get_extension_flags(leaf) & EXFLAG_INVALID))
+        return "bad certificate";
+    return tls_reason_verify(X509_STORE_CTX_get_error(store));
+}
+
 int tls_verify_chain(X509_STORE_CTX *store, void *arg)
 {
     SSL *ssl =
@@ -91,7 +102,7 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
         return 0;
     }
     if (X509_verify_cert(store) != 1) {
-        (void)refuse(v, tls_reason_verify(X509_STORE_CTX_get_error(store)));
+        (void)refuse(v, chain_reason(store));
         return 0;
     }
     if (judge(X509_STORE_CTX_get0_cert(store), rules, v)) {

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Power of two choices: draws two endpoints and takes the cheaper one. As good
+ * as looking at all, but constant, and proxies that share endpoints do not all
+ * run to the same best one. */
+#include "proxy/balance/algorithm.h"
+
+enum { DRAWS_MAX = 8 };
+
+/* A usable one by chance; -1 when the draws hit none. */
+static ptrdiff_t draw(const struct pick *p)
+{
+    for (int i = 0; i < DRAWS_MAX; i++) {
+        size_t at = (size_t)rand_below(p->rand, p->n);
+
+        if (pick_usable(p, at))
+            return (ptrdiff_t)at;
+    }
+    return -1;
+}
+
+/* The same, but not `one`. */
+static ptrdiff_t draw_other(const struct pick *p, ptrdiff_t one)
+{
+    for (int i = 0; i < DRAWS_MAX && p->n > 1; i++) {
+        size_t at = (size_t)rand_below(p->rand, p->n - 1);
+
+        at += at >= (size_t)one;
+        if (pick_usable(p, at))
+            return (ptrdiff_t)at;
+    }
+    return -1;
+}
+
+/* When few are usable: looks at all, and still gives each the same chance. */
+static ptrdiff_t draw_slowly(const struct pick *p)
+{
+    ptrdiff_t kept = -1;
+    uint64_t seen = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        if (pick_usable(p, i) && rand_below(p->rand, ++seen) == 0)
+            kept = (ptrdiff_t)i;
+    }
+    return kept;
+}
+
+static double cost(const struct pick *p, ptrdiff_t at)
+{
+    const struct endpoint_load *load = p->loads[at];
+
+    return ewma_cost(&load->latency, p->now, load->inflight) / load->weight;
+}
+
+ptrdiff_t p2c_pick(const struct pick *p)
+{
+    ptrdiff_t one, two;
+
+    one = draw(p);
+    if (one < 0)
+        one = draw_slowly(p);
+    if (one < 0)
+        return one;
+    two = draw_other(p, one);
+    /* On equal costs the first is as random as the second. */
+    if (two < 0 || cost(p, one) <= cost(p, two))
+        return one;
+    return two;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who wants an exchange gets one at once if there is a link or an idle
+ * connection; else waits in line while one is dialled. A failed dial fails
+ * everybody in line: they try another endpoint. */
+#include "proxy/upstream/endpoint.h"
+
+#include "lib/base/mem.h"
+
+void upstream_init(struct upstream *up, struct loop *l)
+{
+    *up = (struct upstream){.loop = l};
+    map_init(&up->endpoints);
+}
+
+void upstream_fini(struct upstream *up)
+{
+    map_fini(&up->endpoints);
+    tls_settings_unref(up->link.tls);
+    up->link.tls = NULL;
+}
+
+/* Calls may end endpoints and make new ones: walk a copy. */
+static void each_endpoint(struct upstream *up, void (*fn)(struct endpoint *))
+{
+    struct endpoint **list = mem_array(up->endpoints.len + 1, sizeof *list);
+    size_t n = 0, i = 0;
+    slice key;
+    void *value;
+    while (map_next(&up->endpoints, &i, &key, &value))
+        list[n++] = endpoint_ref(value);
+    for (i = 0; i < n; i++) {
+        fn(list[i]);
+        endpoint_unref(list[i]);
+    }
+    mem_free(list);
+}
+
+void upstream_set_tls(struct upstream *up, struct tls_settings *tls)
+{
+    tls_settings_unref(up->link.tls);
+    up->link.tls = tls_settings_ref(tls);
+    each_endpoint(up, links_retire);
+}
+
+void upstream_drain(struct upstream *up)
+{
+    each_endpoint(up, links_retire);
+    each_endpoint(up, pool_drain);
+}
+
+void upstream_close(struct upstream *up)
+{
+    each_endpoint(up, links_close);
+    each_endpoint(up, pool_close);
+}
+
+struct endpoint *endpoint_get(struct upstream *up, slice address,
+                              slice identity, uint32_t weight)
+{
+    char key[ADDRESS_TEXT + 2100];
+    struct address addr;
+    int n = snprintf(key, sizeof key, "%.*s|%.*s", FMT(address), FMT(identity));
+    if (n < 0 || (size_t)n >= sizeof key || address_parse(address, &addr))
+        return NULL;
+    struct endpoint *ep = map_get(&up->endpoints, slice_of(key, (size_t)n));
+    if (ep)
+        return endpoint_ref(ep);
+    ep = MEM_NEW(struct endpoint);
+    ep->up = up;
+    ep->refs = 1;
+    ep->address = addr;
+    ep->key = mem_str(slice_of(key, (size_t)n));
+    ep->text = slice_of(ep->key, address.len);
+    ep->identity = slice_of(ep->key + address.len + 1, identity.len);
+    ep->self = up->is_self && up->is_self(up->owner, &addr);
+    endpoint_load_init(&ep->load, weight);
+    list_init(&ep->waiters);
+    list_init(&ep->links);
+    list_init(&ep->idle);
+    list_init(&ep->busy);
+    map_put(&up->endpoints, slice_of(key, (size_t)n), ep);
+    return ep;
+}
+
+struct endpoint *endpoint_ref(struct endpoint *ep)
+{
+    ep->refs++;
+    return ep;
+}
+
+void endpoint_unref(struct endpoint *ep)
+{
+    if (!ep || --ep->refs)
+        return;
+    /* Links and connections hold references of their own: none is left. */
+    map_del(&ep->up->endpoints, slice_str(ep->key));
+    mem_free(ep->key);
+    mem_free(ep);
+}
+
+enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
+                             acquire_fn *done, struct exchange **x,
+                             enum fault *f)
+{
+    bool by_link = ep->identity.len && !ep->self;
+    *f = FAULT_NONE;
+    if (by_link && !ep->up->link.tls) {
+        *f = FAULT_NO_IDENTITY;
+        return ERR_DENIED;
+    }
+    if (ep->waiting == 0) { /* never overtake who waits */
+        *x = by_link ? links_open(ep) : pool_open(ep);
+        if (*x)
+            return OK;
+    }
+    if (ep->waiting >= ep->up->max_pending) {
+        *f = FAULT_TOO_MANY_PENDING;
+        return ERR_RESOURCES;
+    }
+    a->ep = endpoint_ref(ep);
+    a->done = done;
+    list_push_back(&ep->waiters, &a->node);
+    ep->waiting++;
+    if (by_link)
+        links_grow(ep);
+    else
+        pool_grow(ep);
+    return ERR_AGAIN;
+}
+
+static struct acquire *next_waiter(struct endpoint *ep)
+{
+    struct list *node = list_pop_front(&ep->waiters);
+    if (!node)
+        return NULL;
+    ep->waiting--;
+    struct acquire *a = CONTAINER_OF(node, struct acquire, node);
+    a->ep = NULL;
+    return a;
+}
+
+void acquire_cancel(struct acquire *a)
+{
+    struct endpoint *ep = a->ep;
+    if (!ep)
+        return;
+    a->ep = NULL;
+    list_remove(&a->node);
+    ep->waiting--;
+    endpoint_unref(ep);
+}
+
+void endpoint_serve_waiters(struct endpoint *ep)
+{
+    bool by_link = ep->identity.len && !ep->self;
+    endpoint_ref(ep);
+    while (ep->waiting) {
+        struct exchange *x = by_link ? links_open(ep) : pool_open(ep);
+        if (!x)
+            break;
+        struct acquire *a = next_waiter(ep);
+        a->done(a, FAULT_NONE, x);
+        endpoint_unref(ep); /* the waiter's */
+    }
+    if (ep->waiting && by_link)
+        links_grow(ep);
+    else if (ep->waiting)
+        pool_grow(ep);
+    endpoint_unref(ep);
+}
+
+void endpoint_fail_waiters(struct endpoint *ep, enum fault f)
+{
+    /* Only those in line now: who fails may come back at once. */
+    uint32_t n = ep->waiting;
+    endpoint_ref(ep);
+    while (n-- && ep->waiting) {
+        struct acquire *a = next_waiter(ep);
+        a->done(a, f, NULL);
+        endpoint_unref(ep);
+    }
+    endpoint_unref(ep);
+}

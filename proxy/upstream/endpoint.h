@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One address that a worker sends to: with an identity by links, without one by
+ * plain pooled connections, and if it is this very pod, in-process. Whoever wants
+ * to send acquires an exchange, or opens a byte stream.
+ *
+ * An endpoint is shared by all backends that list it and stays while anybody
+ * holds a reference. */
+#ifndef TULLE_PROXY_UPSTREAM_ENDPOINT_H
+#define TULLE_PROXY_UPSTREAM_ENDPOINT_H
+
+#include "lib/base/map.h"
+#include "lib/base/log.h"
+#include "lib/http/exchange.h"
+#include "lib/link/link.h"
+#include "lib/mesh/views.h"
+#include "proxy/balance/balancer.h"
+#include "proxy/http/fault.h"
+
+struct endpoint;
+struct acquire;
+
+/* What all endpoints of a worker share. */
+struct upstream {
+    struct loop *loop;
+    struct link_options link;      /* tls is swapped when the identity changes;
+                                      NULL before the first */
+    struct http_limits app_limits; /* plain connections */
+    int64_t connect_timeout, user_timeout;
+    uint32_t max_pending, max_links, max_pool;
+    struct map endpoints;          /* "address|identity" -> endpoint */
+    /* In-process delivery: gives this pod's inbound side one end of a stream,
+     * as if `to` had been dialled. False when `to` is not this pod. */
+    bool (*is_self)(void *owner, const struct address *to);
+    void (*deliver_self)(void *owner, const struct address *to,
+                         struct stream *s);
+    void *owner;
+    uint64_t links_opened, links_failed; /* for metrics */
+    uint32_t links_up, pool_open;
+};
+
+void upstream_init(struct upstream *up, struct loop *l);
+/* Closes what is left; every endpoint must have been released. */
+void upstream_fini(struct upstream *up);
+/* New links use these; old ones are retired: they end with their streams. */
+void upstream_set_tls(struct upstream *up, struct tls_settings *tls);
+/* Retires all links and closes idle connections. */
+void upstream_drain(struct upstream *up);
+/* Breaks all links and connections, now. */
+void upstream_close(struct upstream *up);
+
+/* Runs once, later: FAULT_NONE with an exchange (own it and send in this call),
+ * or why there is none. */
+typedef void acquire_fn(struct acquire *a, enum fault f, struct exchange *x);
+
+/* Embed in who waits. */
+struct acquire {
+    struct list node;
+    struct endpoint *ep; /* holds a reference while waiting */
+    acquire_fn *done;
+};
+
+struct endpoint {
+    struct upstream *up;
+    unsigned refs;
+    char *key;
+    struct address address;
+    slice text, identity; /* in `key` */
+    bool self;
+    struct endpoint_load load;
+    struct list waiters; /* struct acquire */
+    uint32_t waiting;
+    struct list links;   /* struct endpoint_link */
+    uint32_t links_len, links_dialling;
+    struct list idle;    /* struct pooled, youngest first */
+    struct list busy;    /* struct pooled, dialling or carrying an exchange */
+    uint32_t pool_len, pool_dialling;
+};
+
+/* The endpoint of that address and identity (empty: plaintext); gives a
+ * reference. NULL when the address is not valid. */
+struct endpoint *endpoint_get(struct upstream *up, slice address,
+                              slice identity, uint32_t weight);
+struct endpoint *endpoint_ref(struct endpoint *ep);
+void endpoint_unref(struct endpoint *ep);
+
+/* OK: `*x` at once. ERR_AGAIN: `done` runs later. Else a fault in `*f`: too many
+ * wait, or no identity yet. */
+CHECKED enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
+                                     acquire_fn *done, struct exchange **x,
+                                     enum fault *f);
+/* Idempotent; `done` does not run. */
+void acquire_cancel(struct acquire *a);
+
+/* ---- between endpoint.c, links.c and pool.c ---- */
+
+/* An exchange on a link that is up, or NULL. */
+struct exchange *links_open(struct endpoint *ep);
+/* Starts a link if those there are not enough for who waits. */
+void links_grow(struct endpoint *ep);
+void links_retire(struct endpoint *ep);
+void links_close(struct endpoint *ep);
+struct exchange *pool_open(struct endpoint *ep);
+void pool_grow(struct endpoint *ep);
+void pool_drain(struct endpoint *ep);
+void pool_close(struct endpoint *ep);
+/* Gives exchanges to who waits, as long as there are any. */
+void endpoint_serve_waiters(struct endpoint *ep);
+/* Nobody will serve them. */
+void endpoint_fail_waiters(struct endpoint *ep, enum fault f);
+
+#endif

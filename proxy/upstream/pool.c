@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain HTTP/1 connections to one address: the application behind us, or an
+ * unmeshed endpoint. The youngest idle one is used first, so that old ones time
+ * out. */
+#include "lib/base/mem.h"
+#include "lib/http/conn.h"
+#include "lib/net/dial.h"
+#include "lib/net/memory_stream.h"
+#include "proxy/upstream/endpoint.h"
+
+enum { SELF_WINDOW = 65536 };
+
+struct pooled {
+    struct list node;
+    struct endpoint *ep;
+    struct tcp_dial *dial;
+    struct http_conn *conn; /* NULL while dialling */
+};
+
+static void forget(struct pooled *p)
+{
+    struct endpoint *ep = p->ep;
+    list_remove(&p->node);
+    ep->pool_len--;
+    ep->up->pool_open--;
+    if (!p->conn)
+        ep->pool_dialling--;
+    mem_free(p);
+    endpoint_unref(ep);
+}
+
+static void on_ready(struct http_conn *c)
+{
+    struct pooled *p = c->owner;
+    list_remove(&p->node);
+    list_push_front(&p->ep->idle, &p->node);
+    if (p->ep->waiting)
+        endpoint_serve_waiters(p->ep);
+}
+
+static void on_closed(struct http_conn *c, enum status why)
+{
+    struct pooled *p = c->owner;
+    struct endpoint *ep = endpoint_ref(p->ep);
+    (void)why;
+    forget(p);
+    if (ep->waiting)
+        pool_grow(ep);
+    endpoint_unref(ep);
+}
+
+static const struct http_conn_events conn_events = {
+    .on_ready = on_ready,
+    .on_closed = on_closed,
+};
+
+static void connected(struct pooled *p, struct stream *s)
+{
+    struct endpoint *ep = p->ep;
+    ep->pool_dialling--;
+    p->conn = h1_client_new(ep->up->loop, s, &ep->up->app_limits, &conn_events,
+                            p);
+    list_remove(&p->node);
+    list_push_front(&ep->idle, &p->node);
+    endpoint_serve_waiters(ep);
+}
+
+static void on_dialled(void *arg, enum status rc, struct stream *s)
+{
+    struct pooled *p = arg;
+    struct endpoint *ep = endpoint_ref(p->ep);
+    p->dial = NULL;
+    if (rc == OK) {
+        connected(p, s);
+    } else {
+        forget(p);
+        /* The others in line have dials of their own, but the same fate. */
+        endpoint_fail_waiters(ep, fault_of_connect(rc));
+    }
+    endpoint_unref(ep);
+}
+
+struct exchange *pool_open(struct endpoint *ep)
+{
+    LIST_EACH(node, &ep->idle) {
+        struct pooled *p = CONTAINER_OF(node, struct pooled, node);
+        struct exchange *x = http_conn_open(p->conn);
+        list_remove(&p->node);
+        list_push_back(&ep->busy, &p->node);
+        if (x)
+            return x;
+    }
+    return NULL;
+}
+
+static void dial_self(struct pooled *p)
+{
+    struct endpoint *ep = p->ep;
+    struct stream *ours, *theirs;
+    memory_stream_pair(ep->up->loop, SELF_WINDOW, &ours, &theirs);
+    ep->up->deliver_self(ep->up->owner, &ep->address, theirs);
+    connected(p, ours);
+}
+
+void pool_grow(struct endpoint *ep)
+{
+    struct upstream *up = ep->up;
+    if (ep->pool_dialling >= ep->waiting || ep->pool_len >= up->max_pool)
+        return;
+    struct pooled *p = MEM_NEW(struct pooled);
+    p->ep = endpoint_ref(ep);
+    list_push_back(&ep->busy, &p->node);
+    ep->pool_len++;
+    ep->pool_dialling++;
+    up->pool_open++;
+    if (ep->self) {
+        dial_self(p);
+        return;
+    }
+    /* Fails only later, through its callback. */
+    enum status rc = tcp_dial_start(&p->dial, up->loop, &ep->address,
+                                    up->connect_timeout, up->user_timeout,
+                                    on_dialled, p);
+    (void)rc;
+}
+
+void pool_drain(struct endpoint *ep)
+{
+    struct list *node;
+    endpoint_ref(ep);
+    while ((node = list_pop_front(&ep->idle)) != NULL) {
+        struct pooled *p = CONTAINER_OF(node, struct pooled, node);
+        list_push_back(&ep->busy, &p->node); /* forget() takes it out */
+        http_conn_drain(p->conn);
+    }
+    endpoint_unref(ep);
+}
+
+void pool_close(struct endpoint *ep)
+{
+    endpoint_ref(ep);
+    pool_drain(ep);
+    while (!list_empty(&ep->busy)) {
+        struct pooled *p = CONTAINER_OF(ep->busy.next, struct pooled, node);
+        if (p->conn) {
+            http_conn_close(p->conn, ERR_CANCELED); /* forgets it */
+            continue;
+        }
+        tcp_dial_cancel(p->dial);
+        forget(p);
+    }
+    endpoint_unref(ep);
+}
