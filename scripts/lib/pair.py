@@ -64,21 +64,31 @@ class Pair:
                                            f"{self.mesh.folder}/certs")
 
     def write_manifests(self):
-        mode = {"tulle.dev/mtls": "strict"} if self.strict else None
         self.mesh.write(
             "namespace",
             {"apiVersion": "v1", "kind": "Namespace",
              "metadata": {"name": NAMESPACE}})
         self.mesh.write("client", manifests.pod(
-            NAMESPACE, "client", "client", CLIENT_IP, annotations=mode))
+            NAMESPACE, "client", "client", CLIENT_IP, annotations=self._mode()))
+        self.write_backend()
+
+    def _mode(self):
+        return {"tulle.dev/mtls": "strict"} if self.strict else None
+
+    def write_backend(self, port=None, account="backend", meshed=True,
+                      addresses=None):
+        """The backend as the controller sees it: its Service, its slice, and
+        the pod behind the inbound proxy."""
+        if addresses is None:
+            addresses = {SERVER_IP: "backend"}
         self.mesh.write(
             "backend",
             manifests.service(NAMESPACE, "backend", CLUSTER_IP,
                               app_protocol=self.app_protocol),
-            manifests.endpoint_slice(NAMESPACE, "backend",
-                                     {SERVER_IP: "backend"}, self.port),
-            manifests.pod(NAMESPACE, "backend", "backend", SERVER_IP,
-                          self.port, annotations=mode))
+            manifests.endpoint_slice(NAMESPACE, "backend", addresses,
+                                     port or self.port),
+            manifests.pod(NAMESPACE, "backend", account, SERVER_IP,
+                          self.port, meshed, self._mode()))
 
     def start_inbound(self):
         return self.mesh.start_proxy(

@@ -74,20 +74,31 @@ def running(thing, mesh):
         thing.remove()
 
 
+class ChangedPair(Pair):
+    change = None
+
+    def write_manifests(self):
+        super().write_manifests()
+        if self.change:
+            self.change(self)
+
+
 @pytest.fixture
 def pair(binaries):
-    """pair(backend, strict=False, app_protocol=None, arguments={}, **settings)
-    as a context: two running proxies in front of `backend`, "host:port" or
-    something with an address. Settings are those of scripts/pair --set:
-    `cert_life="20s"` or `controller__cert_life="20s"`."""
+    """pair(backend, strict=False, app_protocol=None, arguments={},
+    manifests=None, **settings) as a context: two running proxies in front of
+    `backend`, "host:port" or something with an address. `manifests(pair)` may
+    change them before anybody reads them. Settings are those of scripts/pair
+    --set: `link_ping="1s"` or `controller__cert_life="20s"`."""
     def make(backend, strict=False, app_protocol=None, arguments=None,
-             **settings):
+             manifests=None, **settings):
         # Some tests end with connections open; nobody waits for these.
         settings.setdefault("shutdown_grace", "2s")
         words = [f"{k.replace('__', '.').replace('_', '-')}={v}"
                  for k, v in settings.items()]
         folder = tempfile.mkdtemp(prefix="tulle-test-")
-        p = Pair(binaries, getattr(backend, "address", backend), folder,
-                 words, strict, app_protocol, arguments)
+        p = ChangedPair(binaries, getattr(backend, "address", backend), folder,
+                        words, strict, app_protocol, arguments)
+        p.change = manifests
         return running(p, p.mesh)
     return make

@@ -183,7 +183,7 @@ def test_slow_head_is_cut(pair):
 
 
 def test_idle_client_is_let_go(pair):
-    with App() as app, pair(app, idle_timeout="300ms") as p, \
+    with App() as app, pair(app, http_idle_timeout="300ms") as p, \
             connect(p.front) as c:
         c.send(request())
         assert read_response(c).status == 200
