@@ -2,7 +2,7 @@
 """What is between the proxies: TLS, with exactly the right identities."""
 import datetime
 import ssl
-import threading
+import time
 
 import pytest
 
@@ -11,8 +11,9 @@ from pair import SERVER_IP
 from peers.authority import (CLIENT_ONLY, SERVER_ONLY, Authority, dns, uri)
 from peers.h2 import (ALPN, DATA, Link, fields, frame, tls_server)
 from peers.http1 import App, ask, read_response, request, response
+from peers.process import connections_to, stopped
 from peers.server import Server
-from peers.wire import Ended, Wire, address, connect
+from peers.wire import Ended, Wire, connect
 from programs import free_ports, wait_until
 
 DOMAIN = "spiffe://cluster.local"
@@ -302,8 +303,7 @@ def test_inbound_waits_for_its_first_view(pair):
         first = p.inbound.program
         first.process.terminate()
         assert first.process.wait(15) == 0
-        p.mesh.controller.process.send_signal(19)  # SIGSTOP
-        try:
+        with stopped(p.mesh.controller.process):
             starting = p.start_inbound()
             for _ in range(20):
                 starting.must_run()
@@ -314,9 +314,7 @@ def test_inbound_waits_for_its_first_view(pair):
                 except (OSError, Ended):
                     pass  # not listening, or silent, or cut
                 assert app.accepted == 0
-                threading.Event().wait(0.02)
-        finally:
-            p.mesh.controller.process.send_signal(18)  # SIGCONT
+                time.sleep(0.05)  # so long nothing passes
         p.inbound = p.mesh.await_proxy(starting)
         assert ask(p.inbound_mesh).status == 200
         wait_until("the pair works again",
@@ -340,18 +338,7 @@ def test_service_calls_itself(pair, own):
             assert ask(own, target=f"/{n}").status == 200
         assert [m.target for m in app.requests] == \
             [f"/{n}" for n in range(5)]
-        host, _ = address(p.inbound_mesh)
-        assert not peers_of(p.inbound.pid, host), "a connection to itself"
-
-
-def peers_of(pid, host):
-    """Established TCP connections of anybody to `host`'s mesh port that the
-    process holds on both ends."""
-    del pid
-    packed = "".join(f"{int(b):02X}" for b in reversed(host.split(".")))
-    with open("/proc/net/tcp", encoding="ascii") as f:
-        rows = [line.split() for line in f.readlines()[1:]]
-    return [r for r in rows if r[3] == "01" and r[2].startswith(packed)]
+        assert not connections_to(p.inbound_mesh)
 
 
 def test_service_calls_itself_with_bytes(pair, own):

@@ -2,6 +2,7 @@
 """What the kernel says about a process."""
 import contextlib
 import os
+import signal
 import threading
 
 
@@ -32,6 +33,26 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as f:
         fields = f.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def connections_to(to):
+    """How many TCP connections are established to "host:port" (IPv4)."""
+    host, port = to.split(":")
+    packed = "".join(f"{int(b):02X}" for b in reversed(host.split(".")))
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return sum(row[3] == "01" and row[2] == f"{packed}:{int(port):04X}"
+               for row in rows)
+
+
+@contextlib.contextmanager
+def stopped(process):
+    """SIGSTOP meanwhile."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
