@@ -413,7 +413,7 @@ def test_preface_that_stalls(abused):
 def test_handshake_that_stalls(abused):
     with abused(handshake_timeout="500ms") as link:
         with connect(link.pair.inbound_mesh) as half:
-            half.send(bytes.fromhex("160301020001000") + b"")
+            half.send(bytes.fromhex("1603010200010001fc03"))
             assert half.how_it_ends() in ("fin", "reset")
 
 

@@ -127,7 +127,7 @@ def chunk(data):
 
 def chunked(*parts, trailers=()):
     end = b"".join(f"{k}: {v}\r\n".encode() for k, v in trailers)
-    return b"".join(map(chunk, parts)) + b"0\r\n" + end + CRLF
+    return b"".join(map(chunk, filter(None, parts))) + b"0\r\n" + end + CRLF
 
 
 CHUNKED = ("Transfer-Encoding", "chunked")

@@ -35,6 +35,15 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def gone(pid):
+    """No such process, or a dead one that nobody has fetched yet."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def connections_to(to):
     """How many TCP connections are established to "host:port" (IPv4)."""
     host, port = to.split(":")
