@@ -117,6 +117,8 @@ static enum status check(const struct config *c, struct error *e)
                          "link-window <= 2Gi must hold");
     if (c->body_window < 16384 || c->body_window > 1 << 30)
         return error_set(e, ERR_INVALID, "body-window: from 16Ki to 1Gi");
+    if (c->replay_bytes > 192 * 1024)
+        return error_set(e, ERR_INVALID, "replay-bytes: at most 192Ki");
     if (c->link_dead <= c->link_ping)
         return error_set(e, ERR_INVALID, "link-dead must be above link-ping");
     if (!balancer_find(c->balancer))

@@ -23,6 +23,7 @@ struct record *record_new(enum record_kind kind, slice ns, slice name)
     enum status rc;
 
     assert(ns.len <= NAME_MAX_BYTES && name.len <= NAME_MAX_BYTES);
+    r->refs = 1;
     r->kind = kind;
     arena_init(&r->arena, RECORD_BYTES_MAX);
     rc = arena_copy(&r->arena, ns, &r->ns);
@@ -33,9 +34,15 @@ struct record *record_new(enum record_kind kind, slice ns, slice name)
     return r;
 }
 
-void record_free(struct record *r)
+struct record *record_ref(struct record *r)
 {
-    if (!r)
+    r->refs++;
+    return r;
+}
+
+void record_unref(struct record *r)
+{
+    if (!r || --r->refs)
         return;
     arena_reset(&r->arena);
     mem_free(r);

@@ -87,6 +87,7 @@ struct namespace_record {
 enum { RECORD_BYTES_MAX = 4 << 20 };
 
 struct record {
+    unsigned refs; /* of one thread */
     enum record_kind kind;
     slice ns, name;
     slice problem; /* a sentence about a bad annotation; empty: none */
@@ -99,10 +100,11 @@ struct record {
     };
 };
 
-/* Empty. Names are copied. */
+/* Empty. Names are copied. One reference. */
 struct record *record_new(enum record_kind kind, slice ns, slice name);
-/* NULL is ignored. */
-void record_free(struct record *r);
+struct record *record_ref(struct record *r);
+/* NULL is ignored. The last one frees. */
+void record_unref(struct record *r);
 /* Same content (not: same object). */
 bool record_eq(const struct record *a, const struct record *b);
 

@@ -47,7 +47,7 @@ void registry_free(struct registry *r)
         return;
     for (int k = 0; k < RECORD_KINDS; k++) {
         for (i = 0; map_next(&r->records[k], &i, &key, &value);)
-            record_free(value);
+            record_unref(value);
         map_fini(&r->records[k]);
     }
     for (i = 0; map_next(&r->ips, &i, &key, &value);)
@@ -302,7 +302,7 @@ void registry_put(struct registry *r, struct record *rec)
     struct record *old = map_get(m, key);
 
     if (old && record_eq(old, rec)) {
-        record_free(rec);
+        record_unref(rec);
         return;
     }
     if (old) {
@@ -313,7 +313,7 @@ void registry_put(struct registry *r, struct record *rec)
     reindex(r, rec, true);
     touch(r, rec);
     tell_change(r, rec, false);
-    record_free(old);
+    record_unref(old);
 }
 
 void registry_del(struct registry *r, enum record_kind kind, slice ns,
@@ -328,7 +328,7 @@ void registry_del(struct registry *r, enum record_kind kind, slice ns,
     reindex(r, old, false);
     (void)map_del(&r->records[kind], key_name(buf, old->ns, old->name));
     tell_change(r, old, true);
-    record_free(old);
+    record_unref(old);
 }
 
 void registry_set_synced(struct registry *r, bool synced)

@@ -134,7 +134,7 @@ enum status decode_endpoint_slice(struct json obj, struct record **out,
     if (!rc)
         rc = decode_body(r, obj, e);
     if (rc) {
-        record_free(r);
+        record_unref(r);
         return rc;
     }
     *out = r;

@@ -11,7 +11,7 @@ enum status decode_namespace(struct json obj, struct record **out,
         rc = decode_settings(r, json_get(obj, "metadata"), &r->space.settings,
                              e);
     if (rc) {
-        record_free(r);
+        record_unref(r);
         return rc;
     }
     *out = r;

@@ -172,7 +172,7 @@ enum status decode_pod(struct json obj, struct record **out, struct error *e)
     if (!rc)
         rc = decode_status(r, obj, e);
     if (rc) {
-        record_free(r);
+        record_unref(r);
         return rc;
     }
     r->pod.terminating =

@@ -122,7 +122,7 @@ enum status decode_service(struct json obj, struct record **out,
     if (!rc)
         rc = decode_spec(r, obj, e);
     if (rc) {
-        record_free(r);
+        record_unref(r);
         return rc;
     }
     *out = r;

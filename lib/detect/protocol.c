@@ -77,6 +77,11 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static bool is_one_of(char c, slice set)
+{
+    return slice_find(set, c) >= 0;
+}
+
 static bool is_known(slice method)
 {
     static const slice known[] = {
@@ -100,7 +105,7 @@ static enum detected read_scheme(slice target)
 
     while (i < target.len && i < SCHEME_MAX &&
            (is_alpha(target.ptr[i]) || is_digit(target.ptr[i]) ||
-            (i && memchr("+-.", target.ptr[i], 3))))
+            (i && is_one_of(target.ptr[i], SLICE("+-.")))))
         i++;
     if (i == SCHEME_MAX)
         return DETECTED_OPAQUE;
@@ -155,7 +160,7 @@ static enum detected detect_http1(slice s)
     enum detected d;
 
     while (n < s.len && n <= METHOD_MAX &&
-           (is_upper(s.ptr[n]) || (n && memchr("-_", s.ptr[n], 2))))
+           (is_upper(s.ptr[n]) || (n && is_one_of(s.ptr[n], SLICE("-_")))))
         n++;
     if (n > METHOD_MAX || (n < s.len && (n == 0 || s.ptr[n] != ' ')))
         return DETECTED_OPAQUE;

@@ -285,6 +285,7 @@ static struct exchange_stream *new_stream(struct exchange *x)
     e->s.type = &xs_type;
     e->s.loop = x->loop;
     e->x = x;
+    e->in_ended = x->end_in;
     bufq_init(&e->in, &x->loop->chunks);
     flush_init(&e->flush, on_flush);
     timer_init(&e->linger, on_linger);

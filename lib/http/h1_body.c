@@ -209,8 +209,7 @@ static enum h1_body_event next_of_chunked(struct h1_body *b, slice in,
     if (b->state == TRAILERS) {
         size_t taken = 0;
 
-        event =
-            take_trailers(b, in, lim->trailer_bytes, &taken, data, err);
+        event = take_trailers(b, in, lim->trailer_bytes, &taken, data, err);
         *used = at + taken;
         return event;
     }

@@ -44,8 +44,7 @@ static enum status read_name(struct h1_cursor *c, slice *name,
 
     if (p < c->end && char_blank(*p))
         return h1_refuse(err, 400, "folded or indented field line");
-    while (p < c->end && char_is(*p, CHAR_TOKEN))
-        p++;
+    p = chars_skip(p, c->end, CHAR_TOKEN);
     if (p == c->end)
         return ERR_AGAIN;
     if (*p != ':') {

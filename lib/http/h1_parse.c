@@ -96,10 +96,8 @@ static enum status read_version(struct h1_cursor *c, uint8_t *minor,
 static enum status read_method(struct h1_cursor *c, struct head *out,
                                struct h1_error *err)
 {
-    const char *p = c->at;
+    const char *p = chars_skip(c->at, c->end, CHAR_TOKEN);
 
-    while (p < c->end && char_is(*p, CHAR_TOKEN))
-        p++;
     if (p == c->end)
         return ERR_AGAIN;
     if (*p != ' ' || p == c->at)
@@ -120,9 +118,7 @@ static enum status read_request_line(struct h1_cursor *c, struct head *out,
     rc = read_method(c, out, err);
     if (rc)
         return rc;
-    p = c->at;
-    while (p < c->end && char_is(*p, CHAR_TARGET))
-        p++;
+    p = chars_skip(c->at, c->end, CHAR_TARGET);
     if (p == c->end)
         return ERR_AGAIN;
     if (*p != ' ' || p == c->at)
@@ -151,8 +147,8 @@ static enum status read_status_line(struct h1_cursor *c, struct head *out,
     if (c->end - c->at < 5)
         return ERR_AGAIN;
     p = c->at;
-    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' ||
-        !char_is(p[2], CHAR_DIGIT) || !char_is(p[3], CHAR_DIGIT))
+    if (p[0] != ' ' || p[1] < '1' || p[1] > '5' || !char_is(p[2], CHAR_DIGIT) ||
+        !char_is(p[3], CHAR_DIGIT))
         return h1_refuse(err, 502, "bad status code");
     out->status =
         (uint16_t)((p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0'));

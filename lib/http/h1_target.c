@@ -38,20 +38,13 @@ static size_t literal_length(slice a)
 /* The length of the name or IPv4 address at the front of `a`. */
 static size_t name_length(slice a)
 {
-    size_t i = 0;
+    const char *end = a.ptr + a.len;
+    const char *p = chars_skip(a.ptr, end, CHAR_HOST);
 
-    while (i < a.len) {
-        if (char_is(a.ptr[i], CHAR_HOST)) {
-            i++;
-            continue;
-        }
-        if (a.ptr[i] != '%' || a.len - i < 3 ||
-            !char_is(a.ptr[i + 1], CHAR_HEX) ||
-            !char_is(a.ptr[i + 2], CHAR_HEX))
-            break;
-        i += 3;
-    }
-    return i;
+    while (end - p >= 3 && *p == '%' && char_is(p[1], CHAR_HEX) &&
+           char_is(p[2], CHAR_HEX))
+        p = chars_skip(p + 3, end, CHAR_HOST);
+    return (size_t)(p - a.ptr);
 }
 
 bool http_authority_valid(slice a)

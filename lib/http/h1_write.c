@@ -25,12 +25,18 @@ static void writer_done(struct writer *w)
     bufq_wrote(w->q, (size_t)(w->at - w->start));
 }
 
-static void put(struct writer *w, slice s)
+/* It does not fit: continue in another chunk. */
+static void put_over(struct writer *w, slice s)
 {
-    if (s.len > (size_t)(w->end - w->at)) { /* continues in another chunk */
-        writer_done(w);
-        bufq_add(w->q, s.ptr, s.len);
-        writer_init(w, w->q);
+    writer_done(w);
+    bufq_add(w->q, s.ptr, s.len);
+    writer_init(w, w->q);
+}
+
+static inline void put(struct writer *w, slice s)
+{
+    if (s.len > (size_t)(w->end - w->at)) {
+        put_over(w, s);
         return;
     }
     if (s.len)
@@ -134,16 +140,6 @@ void h1_write_request(struct bufq *q, const struct head *h,
     writer_done(&w);
 }
 
-/* Without a body the length may still be told: of what a GET would have brought
- * (HEAD, 304). Never with 1xx and 204: RFC 9110 section 8.6. */
-static bool tells_length(const struct head *h, enum h1_framing framing)
-{
-    if (framing == H1_LENGTH)
-        return true;
-    return framing == H1_NO_BODY && h->content_length >= 0 &&
-           h->status >= 200 && h->status != 204;
-}
-
 void h1_write_response(struct bufq *q, const struct head *h,
                        enum h1_framing framing, bool close)
 {
@@ -158,7 +154,7 @@ void h1_write_response(struct bufq *q, const struct head *h,
     put_fields(&w, &h->headers, HDR_OTHER);
     if (framing == H1_CHUNKED)
         PUT(&w, "transfer-encoding: chunked\r\n");
-    if (tells_length(h, framing))
+    if (framing == H1_LENGTH)
         put_length(&w, h->content_length);
     put_connection(&w, h, close);
     PUT(&w, "\r\n");

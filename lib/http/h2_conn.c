@@ -84,15 +84,16 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 {
     if (h->c.closed)
         return;
-    if (how == STREAM_FLUSH)
+    if (how == STREAM_FLUSH && !h->inside)
         nghttp2_session_send(h->ng); /* the GOAWAY, if it waits */
     h->c.closed = true;
     timer_stop(&h->c.loop->timers, &h->timer);
     timer_stop(&h->c.loop->timers, &h->goodbye);
     stream_close(h->c.stream, how);
     loop_reap(h->c.loop, &h->reap, free_conn);
-    LIST_EACH(node, &h->streams) {
-        struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
+    while (!list_empty(&h->streams)) { /* owners may take others with them */
+        struct h2_stream *s =
+            CONTAINER_OF(h->streams.next, struct h2_stream, node);
         h2_stream_free(s);
         exchange_broke(&s->x, rc == ERR_TIMEOUT ? RESET_TIMEOUT
                                                 : RESET_CONNECTION);
@@ -447,7 +448,9 @@ static ssize_t on_send(nghttp2_session *ng, const uint8_t *ptr, size_t len,
 
 static void receive(struct h2_conn *h, const char *ptr, size_t len)
 {
+    h->inside = true;
     ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)ptr, len);
+    h->inside = false;
     if (h->c.closed)
         return;
     if (n < 0) {
@@ -459,11 +462,23 @@ static void receive(struct h2_conn *h, const char *ptr, size_t len)
     maybe_goodbye(h);
 }
 
+/* What was read before we came. */
+static void take_first(struct h2_conn *h)
+{
+    if (!h->first)
+        return;
+    char *first = h->first;
+    h->first = NULL;
+    receive(h, first, h->first_len);
+    mem_free(first);
+}
+
 static void on_data(struct stream *s, const char *ptr, size_t len)
 {
     struct h2_conn *h = s->owner;
     h->heard = loop_now(h->c.loop);
-    if (h->first_pending || h->failing)
+    take_first(h);
+    if (h->c.closed || h->failing)
         return;
     receive(h, ptr, len);
 }
@@ -490,19 +505,16 @@ static void on_drained(struct stream *s)
 static void on_fill(struct stream *s)
 {
     struct h2_conn *h = s->owner;
-    if (h->first_pending) {
-        h->first_pending = false;
-        receive(h, h->first, h->first_len);
-        if (h->c.closed)
-            return;
-        mem_free(h->first);
-        h->first = NULL;
-    }
+    take_first(h);
+    if (h->c.closed)
+        return;
     if (stream_queued(s) >= H2_BACKLOG)
         return;
     if (stream_queued(s) == 0)
         h->moved = loop_now(h->c.loop);
+    h->inside = true;
     int rc = nghttp2_session_send(h->ng);
+    h->inside = false;
     if (h->c.closed)
         return;
     if (rc)
@@ -727,7 +739,6 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     if (first.len) {
         h->first = mem_str(first);
         h->first_len = first.len;
-        h->first_pending = true;
     }
     stream_read(s, true);
     stream_wake(s);

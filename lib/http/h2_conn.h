@@ -35,8 +35,8 @@ struct h2_conn {
     size_t held;           /* delivered and not consumed, all streams */
     bool goodbye_said;
     bool failing;          /* to be closed after the library has returned */
-    bool first_pending;
-    char *first;           /* bytes read before the start */
+    bool inside;           /* the library is on the stack: do not enter again */
+    char *first;           /* bytes read before the start, or NULL */
     size_t first_len;
 };
 

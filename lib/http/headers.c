@@ -15,9 +15,9 @@ struct known {
     bool hop;
 };
 
-#define ROW(text, id, hop)                                                     \
-    {                                                                          \
-        SLICE_INIT(text), id, hop                                              \
+#define ROW(text, id, hop)        \
+    {                             \
+        SLICE_INIT(text), id, hop \
     }
 
 /* By length. */
@@ -54,6 +54,41 @@ static const uint8_t at_length[LONGEST + 2] = {
 
 static const slice ours = SLICE_INIT("tulle-");
 
+static uint64_t word_at(const char *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+/* Are these eight bytes the same but for case? `lower` holds no capitals, and
+ * only bytes from 0x20 on: so a control byte, which the 0x20 would make equal
+ * to a digit or dash, is caught by asking for that bit or a letter's. */
+static bool word_same(const char *lower, const char *name)
+{
+    const uint64_t ones = ~UINT64_C(0) / 255;
+    uint64_t w = word_at(name);
+    uint64_t graphic = w | (w >> 1); /* 0x20: set in 0x20-0x3f, 0x40-0x7f */
+
+    return (w | ones * 0x20) == word_at(lower) &&
+           (graphic & ones * 0x20) == ones * 0x20;
+}
+
+/* `lower` is in lower case, and of the same length. */
+static bool same_name(slice lower, slice name)
+{
+    size_t i = 0;
+
+    if (name.len < 8)
+        return slice_eq_nocase(lower, name);
+    for (; i + 8 <= name.len; i += 8)
+        if (!word_same(lower.ptr + i, name.ptr + i))
+            return false;
+    i = name.len - 8; /* again some that were seen: no odd bytes to handle */
+    return word_same(lower.ptr + i, name.ptr + i);
+}
+
 static const struct known *find_known(slice name)
 {
     const struct known *k, *end;
@@ -64,7 +99,7 @@ static const struct known *find_known(slice name)
     first = (char)(name.ptr[0] | 0x20);
     end = known + at_length[name.len + 1];
     for (k = known + at_length[name.len]; k < end; k++)
-        if (k->name.ptr[0] == first && slice_eq_nocase(k->name, name))
+        if (k->name.ptr[0] == first && same_name(k->name, name))
             return k;
     return NULL;
 }

@@ -117,8 +117,8 @@ static slice copy(struct copier *c, slice s)
 
 static size_t text_bytes(const struct head *h)
 {
-    size_t n = h->method.len + h->target.len + h->authority.len +
-               h->path.len + h->protocol.len + h->reason.len;
+    size_t n = h->method.len + h->target.len + h->authority.len + h->path.len +
+               h->protocol.len + h->reason.len;
 
     for (uint32_t i = 0; i < h->headers.len; i++)
         n += h->headers.at[i].name.len + h->headers.at[i].value.len;

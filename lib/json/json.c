@@ -276,7 +276,7 @@ static enum status read_int(struct json v, int64_t min, int64_t max,
         d = node_of(v)->valuedouble;
     /* The edges first: a cast beyond int64_t is undefined. */
     if (json_type(v) == JSON_NUMBER && d >= -edge && d <= edge &&
-        d == floor(d) && (int64_t)d >= min && (int64_t)d <= max) {
+        d == (double)(int64_t)d && (int64_t)d >= min && (int64_t)d <= max) {
         *out = (int64_t)d;
         return OK;
     }

@@ -200,8 +200,8 @@ static bool merge_into(struct view *v, const struct backend_view *old,
 
     while (i < old->endpoints_len || j < put.endpoints_len) {
         int order = merge_order(old, i, &put, j);
-        const struct backend_endpoint *p =
-            order < 0 ? &old->endpoints[i] : &put.endpoints[j];
+        const struct backend_endpoint *p = order < 0 ? &old->endpoints[i]
+                                                     : &put.endpoints[j];
         bool skip = order < 0 && is_gone(d, &gone, p->address);
         if (!skip && !append(v, p))
             return false;

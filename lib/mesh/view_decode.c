@@ -149,8 +149,8 @@ static enum status identity_read(struct json v, struct arena *a, slice before,
                                  slice *out, struct error *e)
 {
     struct workload_name name;
-    enum status rc =
-        read_shared(v, "identity", WORKLOAD_NAME_MAX, a, before, out, e);
+    enum status rc = read_shared(v, "identity", WORKLOAD_NAME_MAX, a, before,
+                                 out, e);
 
     if (rc)
         return rc;

@@ -69,7 +69,7 @@ struct destination_view {
     enum resolution resolution;
     slice service; /* "shop/cart:80" for metrics and logs; empty for a pod IP */
     enum protocol protocol;
-    bool direct;   /* a pod's own address: no routes, no balancing */
+    bool direct; /* a pod's own address: no routes, no balancing */
     struct backend_ref *backends;
     uint32_t backends_len;
 };
@@ -83,15 +83,15 @@ struct backend_endpoint {
     slice address;  /* "10.1.2.3:8080" */
     slice identity; /* SPIFFE name: reached by a link; empty: plaintext */
     slice zone;
-    slice pod;      /* "shop/cart-7f9c" for people; may be empty */
-    uint32_t weight; /* >= 1 */
+    slice pod;              /* "shop/cart-7f9c" for people; may be empty */
+    uint32_t weight;        /* >= 1 */
     enum protocol protocol; /* what its own pod declares for that port */
     enum endpoint_state state;
 };
 
 /* The endpoints behind one service and port. */
 struct backend_view {
-    slice service; /* "shop/cart:80" */
+    slice service;                      /* "shop/cart:80" */
     struct backend_endpoint *endpoints; /* sorted by address */
     uint32_t endpoints_len;
 };

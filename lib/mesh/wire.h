@@ -44,10 +44,10 @@ struct report_row {
     bool inbound;
     slice service; /* inbound: own workload port ("8080"); outbound: service */
     slice peer;    /* identity of the other end, may be empty */
-    uint64_t requests, failures; /* failures: 5xx and faults */
+    uint64_t requests, failures;               /* failures: 5xx and faults */
     uint64_t connections, bytes_in, bytes_out; /* TCP */
     uint64_t concurrent;
-    uint64_t secured;  /* requests + connections over mTLS */
+    uint64_t secured; /* requests + connections over mTLS */
     uint64_t latency_sum_us;
     uint64_t latency[WIRE_BUCKETS]; /* counts; bounds: wire_bucket_us */
 };
@@ -55,7 +55,7 @@ struct report_row {
 extern const uint32_t wire_bucket_us[WIRE_BUCKETS];
 
 struct report {
-    slice epoch;      /* random, new at each start of the proxy */
+    slice epoch; /* random, new at each start of the proxy */
     uint64_t sequence;
     int64_t cert_not_after;
     uint64_t detect_timeouts; /* undeclared ports that stayed silent */
@@ -80,8 +80,8 @@ struct msg {
     slice version, name; /* hello */
     slice *capabilities;
     uint32_t capabilities_len;
-    struct view *view;   /* MSG_VIEW: a reference for the receiver */
-    struct delta delta;  /* MSG_DELTA */
+    struct view *view;  /* MSG_VIEW: a reference for the receiver */
+    struct delta delta; /* MSG_DELTA */
     struct report report;
     struct arena arena;
 };

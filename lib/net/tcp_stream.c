@@ -163,8 +163,9 @@ static bool write_out(struct tcp_stream *t)
         struct iovec iov[WRITE_VECTORS];
         size_t bytes;
         int n = bufq_peek(&t->out, iov, WRITE_VECTORS, &bytes);
-        ssize_t w = n == 1 ? write(t->fd, iov[0].iov_base, iov[0].iov_len)
-                           : writev(t->fd, iov, n);
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+        /* No SIGPIPE, whatever the program does with signals. */
+        ssize_t w = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
         if (w < 0) {
             if (errno == EINTR)
                 continue;

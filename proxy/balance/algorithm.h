@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the algorithms share with the table in balancer.c; nobody else needs it. */
+/* What the algorithms share with the table in balancer.c; nobody else needs
+ * it. */
 #ifndef TULLE_BALANCE_ALGORITHM_H
 #define TULLE_BALANCE_ALGORITHM_H
 

@@ -2,7 +2,7 @@
 /* Which endpoint? Pure: no clock (`now` is monotonic ns), no sockets; what is
  * remembered between calls lies in the caller's structs.
  *
- * To add an algorithm: one file with a `pick`, one row in balancer.c's table. */
+ * To add an algorithm: a file with a `pick`, a row in balancer.c's table. */
 #ifndef TULLE_BALANCE_BALANCER_H
 #define TULLE_BALANCE_BALANCER_H
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The estimate fades towards 0 while nothing is observed: an endpoint that was
  * slow once is tried again some day, also when better ones answer everything
- * meanwhile. Two bounds keep that harmless: below FLOOR endpoints count as equal
- * and requests in flight decide, so nobody gets a flood for being forgotten; and
- * an endpoint of which nothing is known gets one request, no second one until
- * the first is answered (UNKNOWN is the price of the second). */
+ * meanwhile. Two bounds keep that harmless: below FLOOR endpoints count as
+ * equal and requests in flight decide, so nobody gets a flood for being
+ * forgotten; and an endpoint of which nothing is known gets one request, no
+ * second one until the first is answered (UNKNOWN is the price of the second).
+ */
 #include "proxy/balance/ewma.h"
 
 #include "lib/base/clock.h"

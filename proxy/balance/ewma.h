@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peak EWMA: how slow an endpoint is. Jumps up at once with a slow answer, comes
- * down slowly with fast ones and with time. Pure; times are nanoseconds, `now`
+/* Peak EWMA: how slow an endpoint is. Jumps up at once with a slow answer,
+ * comes down slowly with fast ones and with time. Pure; times are nanoseconds, `now`
  * is monotonic. All zero is "nothing known yet". */
 #ifndef TULLE_BALANCE_EWMA_H
 #define TULLE_BALANCE_EWMA_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* By chance, in proportion to the weights. Draws evenly and keeps a draw with
  * probability weight / max_weight: as long as weights are alike the first or
- * second draw stays. When they are not, after some draws, one walk over the list
- * decides; both ways give the same shares. */
+ * second draw stays. When they are not, after some draws, one walk over the
+ * list decides; both ways give the same shares. */
 #include "proxy/balance/algorithm.h"
 
 enum { DRAWS_MAX = 16 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shares are tested with chi squared and fixed seeds: they pass or fail the same
- * way every time. */
+/* Shares are tested with chi squared and fixed seeds: they pass or fail the
+ * same way every time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -39,9 +39,9 @@ static void other_classes_are_the_grammars(void **state)
                          c == '\t' || (c >= 0x20 && c != 0x7f));
         assert_int_equal(char_is((char)c, CHAR_TARGET),
                          c > 0x20 && c < 0x7f && c != '#');
-        assert_int_equal(
-            char_is((char)c, CHAR_HOST),
-            digit || alpha || (c && memchr(host, c, sizeof host - 1)));
+        assert_int_equal(char_is((char)c, CHAR_HOST),
+                         digit || alpha ||
+                             (c && memchr(host, c, sizeof host - 1)));
     }
 }
 
@@ -196,8 +196,8 @@ static void reasons(void **state)
 {
     (void)state;
     assert_true(slice_eq(http_reason(200), SLICE("OK")));
-    assert_true(slice_eq(http_reason(505),
-                         SLICE("HTTP Version Not Supported")));
+    assert_true(
+        slice_eq(http_reason(505), SLICE("HTTP Version Not Supported")));
     assert_int_equal(http_reason(299).len, 0);
     assert_non_null(http_reason(299).ptr);
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages for people and probes, on loopback:
+ *     /live  /ready  /metrics
+ *     /v1/registry           everything that the source said
+ *     /v1/registry?watch     its changes as JSON lines, until the caller leaves
+ *     /v1/sessions           the proxies, and what each has */
+#ifndef TULLE_CONTROLLER_ADMIN_H
+#define TULLE_CONTROLLER_ADMIN_H
+
+#include "controller/subscribe/publish.h"
+#include "lib/http/server.h"
+
+struct admin_pages;
+
+struct admin_pages_options {
+    struct address at;
+    struct registry *registry;         /* borrowed, as all below */
+    const struct publisher *publisher; /* */
+    /* Appends the metrics text. */
+    void (*metrics)(void *arg, struct text *out);
+    /* Empty: ready; else why not. */
+    slice (*not_ready)(void *arg);
+    void *arg;
+};
+
+CHECKED enum status admin_pages_start(struct admin_pages **out, struct loop *l,
+                                      const struct admin_pages_options *opt,
+                                      struct error *e);
+const struct address *admin_pages_address(const struct admin_pages *a);
+/* Ends everything now; memory ends by itself. NULL is ignored. */
+void admin_pages_close(struct admin_pages *a);
+
+#endif

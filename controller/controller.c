@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start: root -> admin pages (not ready) -> source. When the source has told
+ * all: own certificate -> Mesh API -> ready file. A controller that does not know
+ * the mesh yet must not answer proxies.
+ *
+ * End: no new sessions, those that run are told to go elsewhere, then all is
+ * closed and the loop runs dry. */
+#include "controller/controller.h"
+
+#include <inttypes.h>
+
+#include "controller/admin.h"
+#include "controller/identity/ca_store.h"
+#include "controller/identity/serving.h"
+#include "controller/identity/state_file.h"
+#include "controller/subscribe/server.h"
+#include "controller/telemetry/metrics.h"
+#include "controller/watch/source.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/net/signals.h"
+
+static struct log_area area = LOG_AREA("controller");
+static struct log log_ = {&area, 0};
+
+enum { CHUNKS_KEPT = 256 };
+#define RETRY (30 * NSEC_PER_SEC)
+
+struct controller {
+    const struct controller_config *config;
+    struct loop loop;
+    struct signals *signals;
+    struct ca *ca;
+    struct registry *registry;
+    struct source *source;
+    struct resolve_settings resolve;
+    struct publisher *publisher;
+    struct issuer issuer;
+    struct admin_pages *admin;
+    struct mesh_api *api; /* NULL until the source has told all */
+    struct timer renew, drain;
+    int64_t serving_not_after;
+    bool draining;
+    enum status rc; /* of what failed after the start */
+    struct error *e;
+};
+
+static int64_t today(void)
+{
+    return clock_real_ns() / NSEC_PER_SEC;
+}
+
+/* --- the end --- */
+
+static void stop(struct controller *c)
+{
+    signals_close(c->signals);
+    c->signals = NULL;
+    if (c->source)
+        source_close(c->source);
+    c->source = NULL;
+    mesh_api_close(c->api);
+    c->api = NULL;
+    admin_pages_close(c->admin);
+    c->admin = NULL;
+    if (c->publisher)
+        publisher_stop(c->publisher);
+    timer_stop(&c->loop.timers, &c->renew);
+    timer_stop(&c->loop.timers, &c->drain);
+    loop_stop(&c->loop);
+}
+
+/* Looks whether the last one is gone, until the drain time is over. */
+static void on_drain(struct timer *t)
+{
+    struct controller *c = CONTAINER_OF(t, struct controller, drain);
+
+    c->rc = OK;
+    stop(c);
+}
+
+static void on_drain_check(struct timer *t)
+{
+    struct controller *c = CONTAINER_OF(t, struct controller, renew);
+
+    if (mesh_api_running(c->api) == 0)
+        stop(c);
+    else
+        timer_set(&c->loop.timers, t, loop_now(&c->loop) + 20 * NSEC_PER_MSEC);
+}
+
+static void drain(struct controller *c)
+{
+    int64_t now = loop_now(&c->loop);
+
+    if (c->draining || !c->api) {
+        stop(c);
+        return;
+    }
+    log_info(&log_, "draining", "sessions=%zu",
+             publisher_sessions(c->publisher));
+    c->draining = true;
+    mesh_api_drain(c->api);
+    timer_set(&c->loop.timers, &c->drain, now + c->config->drain);
+    timer_stop(&c->loop.timers, &c->renew);
+    timer_init(&c->renew, on_drain_check);
+    timer_set(&c->loop.timers, &c->renew, now + NSEC_PER_MSEC);
+}
+
+static void on_signal(void *arg, int signum)
+{
+    struct controller *c = arg;
+
+    if (signum == SIGHUP) {
+        if (c->source)
+            source_refresh(c->source);
+        return;
+    }
+    drain(c);
+}
+
+static void fail(struct controller *c, enum status rc)
+{
+    c->rc = rc;
+    stop(c);
+}
+
+/* --- serving --- */
+
+static enum status new_serving(struct controller *c, struct tls_settings **out,
+                               struct error *e)
+{
+    int64_t life = c->config->cert_life / NSEC_PER_SEC;
+    int64_t date = today(), left;
+    enum status rc;
+
+    rc = serving_new(out, c->ca, c->config->trust_domain, c->resolve.bundle,
+                     date, life, &c->serving_not_after, e);
+    if (rc)
+        return rc;
+    left = c->serving_not_after - date;
+    timer_set(&c->loop.timers, &c->renew,
+              loop_now(&c->loop) + left * NSEC_PER_SEC / 2);
+    return OK;
+}
+
+static void on_renew(struct timer *t)
+{
+    struct controller *c = CONTAINER_OF(t, struct controller, renew);
+    struct tls_settings *tls = NULL;
+    struct error e;
+
+    if (new_serving(c, &tls, &e)) {
+        log_error(&log_, "own certificate not renewed", "why=" LOG_QUOTED,
+                  FMT(slice_str(e.text)));
+        timer_set(&c->loop.timers, t, loop_now(&c->loop) + RETRY);
+        return;
+    }
+    mesh_api_set_tls(c->api, tls);
+    tls_settings_unref(tls);
+    log_info(&log_, "own certificate renewed", "");
+}
+
+static enum status start_api(struct controller *c, struct error *e)
+{
+    struct mesh_api_options opt = {
+        .at = c->config->listen_address,
+        .trust_domain = c->config->trust_domain,
+        .issuer = &c->issuer,
+        .publisher = c->publisher,
+        .max_connections = (unsigned)c->config->max_connections,
+    };
+    enum status rc = new_serving(c, &opt.tls, e);
+
+    if (!rc)
+        rc = mesh_api_start(&c->api, &c->loop, &opt, e);
+    tls_settings_unref(opt.tls);
+    return rc;
+}
+
+static enum status write_ready_file(struct controller *c, struct error *e)
+{
+    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT], path[STATE_PATH];
+    struct text content;
+    enum status rc;
+
+    log_info(&log_, "ready", "listen=%.*s admin=%.*s version=%" PRIu64,
+             FMT(address_format(mesh_api_address(c->api), api)),
+             FMT(address_format(admin_pages_address(c->admin), admin)),
+             registry_version(c->registry));
+    if (slice_empty(c->config->ready_file))
+        return OK;
+    if (slice_to_cstr(c->config->ready_file, path, sizeof path))
+        return error_set(e, ERR_TOO_BIG, "--ready-file: the path is too long");
+    text_init(&content, 1024);
+    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"}\n",
+                FMT(address_format(mesh_api_address(c->api), api)),
+                FMT(address_format(admin_pages_address(c->admin), admin)));
+    rc = state_write(path, 0644, text_slice(&content), e);
+    text_fini(&content);
+    return rc;
+}
+
+/* --- source --- */
+
+static void on_put(void *owner, struct record *rec)
+{
+    struct controller *c = owner;
+
+    registry_put(c->registry, rec);
+}
+
+static void on_gone(void *owner, enum record_kind kind, slice ns, slice name)
+{
+    struct controller *c = owner;
+
+    registry_del(c->registry, kind, ns, name);
+}
+
+static void on_synced(void *owner)
+{
+    struct controller *c = owner;
+    enum status rc;
+
+    registry_set_synced(c->registry, true);
+    log_info(&log_, "source read", "services=%zu slices=%zu pods=%zu",
+             registry_count(c->registry, RECORD_SERVICE),
+             registry_count(c->registry, RECORD_SLICE),
+             registry_count(c->registry, RECORD_POD));
+    rc = start_api(c, c->e);
+    if (!rc)
+        rc = write_ready_file(c, c->e);
+    if (rc)
+        fail(c, rc);
+}
+
+static const struct source_events source_events = {on_put, on_gone, on_synced};
+
+/* --- admin --- */
+
+static slice not_ready(void *arg)
+{
+    const struct controller *c = arg;
+
+    if (c->draining)
+        return SLICE("draining");
+    return c->api ? SLICE_NONE : SLICE("the source is being read");
+}
+
+static void metrics(void *arg, struct text *out)
+{
+    const struct controller *c = arg;
+    struct controller_numbers n = {
+        .registry = c->registry,
+        .publisher = c->publisher,
+        .issuer = &c->issuer,
+        .root_not_after = ca_not_after(c->ca),
+        .serving_not_after = c->serving_not_after,
+    };
+
+    controller_metrics(&n, out);
+}
+
+static enum status start_admin(struct controller *c, struct error *e)
+{
+    struct admin_pages_options opt = {
+        .at = c->config->admin_address,
+        .registry = c->registry,
+        .publisher = c->publisher,
+        .metrics = metrics,
+        .not_ready = not_ready,
+        .arg = c,
+    };
+
+    return admin_pages_start(&c->admin, &c->loop, &opt, e);
+}
+
+/* --- the start --- */
+
+static void prepare(struct controller *c)
+{
+    const struct controller_config *cfg = c->config;
+    struct session_limits lim = session_limits_default;
+
+    lim.subscriptions = (uint32_t)cfg->max_subscriptions;
+    c->registry = registry_new();
+    c->resolve = (struct resolve_settings){
+        .trust_domain = cfg->trust_domain,
+        .bundle = ca_cert_pem(c->ca),
+        .default_mtls = cfg->default_mtls_mode,
+    };
+    c->publisher = publisher_new(&c->loop, c->registry, &c->resolve, &lim);
+    c->issuer = (struct issuer){
+        .ca = c->ca,
+        .state = cfg->state,
+        .bundle = ca_cert_pem(c->ca),
+        .rules = {.trust_domain = cfg->trust_domain,
+                  .life = cfg->cert_life / NSEC_PER_SEC,
+                  .renew_by_certificate = true,
+                  .registry = c->registry},
+    };
+    issue_rate_init(&c->issuer.rate, cfg->issue_rate, loop_now(&c->loop));
+    timer_init(&c->renew, on_renew);
+    timer_init(&c->drain, on_drain);
+}
+
+static enum status start(struct controller *c, struct error *e)
+{
+    const struct controller_config *cfg = c->config;
+    enum status rc = signals_start(&c->signals, &c->loop, on_signal, c, e);
+
+    if (!rc)
+        rc = start_admin(c, e);
+    if (rc)
+        return rc;
+    if (slice_empty(cfg->source))
+        return error_set(e, ERR_INVALID,
+                         "--source: a folder of manifests is missing");
+    return folder_start(&c->source, &c->loop, cfg->source, &source_events, c,
+                        e);
+}
+
+enum status controller_run(const struct controller_config *config,
+                           struct error *e)
+{
+    struct controller c = {.config = config, .e = e};
+    enum status rc = loop_init(&c.loop, CHUNKS_KEPT, e);
+
+    if (rc)
+        return rc;
+    rc = ca_store_open(&c.ca, config->state, config->trust_domain, today(),
+                       config->root_life / NSEC_PER_SEC, e);
+    if (rc)
+        goto out;
+    prepare(&c);
+    rc = start(&c, e);
+    if (rc) {
+        stop(&c);
+        goto out;
+    }
+    loop_run(&c.loop);
+    rc = c.rc;
+out:
+    loop_fini(&c.loop);
+    publisher_free(c.publisher);
+    registry_free(c.registry);
+    ca_free(c.ca);
+    return rc;
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A call is one request: routed by its head, then either a certificate (body
+ * collected, one answer) or a session (lines in, lines out until either ends).
+ * It ends with its exchange: on_done, on_reset, or our own reset. */
+#include "controller/subscribe/server.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/http/message.h"
+#include "lib/json/json_write.h"
+
+enum { CERTIFICATE_BODY_MAX = 64 << 10 };
+
+static struct log_area area = LOG_AREA("api");
+static struct log log_ = {&area, 0};
+
+struct mesh_api {
+    struct loop *loop;
+    struct http_server *http;
+    slice trust_domain;
+    struct issuer *issuer;
+    struct publisher *publisher;
+    struct list calls;
+    struct reap reap;
+    size_t calls_len;
+    bool draining;
+};
+
+enum call_kind {
+    CALL_NEW,
+    CALL_CERTIFICATE,
+    CALL_SESSION,
+    CALL_ANSWERED, /* what still comes is of no interest */
+};
+
+struct call {
+    struct list node;
+    struct mesh_api *api;
+    struct exchange *x; /* NULL: over */
+    const struct tls_peer *peer; /* lives as long as the exchange */
+    enum call_kind kind;
+    struct text body;
+    struct seat seat;
+    struct reap reap;
+};
+
+/* --- life --- */
+
+static void call_free(struct reap *r)
+{
+    struct call *c = CONTAINER_OF(r, struct call, reap);
+
+    publisher_leave(&c->seat);
+    text_fini(&c->body);
+    mem_free(c);
+}
+
+/* The exchange is over; the session goes after the pass, because this may run
+ * inside of it. */
+static void call_over(struct call *c)
+{
+    if (!c->x)
+        return;
+    c->x = NULL;
+    list_remove(&c->node);
+    c->api->calls_len--;
+    loop_reap(c->api->loop, &c->reap, call_free);
+}
+
+static void call_reset(struct call *c, enum reset_why why)
+{
+    struct exchange *x = c->x;
+
+    if (!x)
+        return;
+    call_over(c);
+    exchange_reset(x, why);
+}
+
+/* --- answers --- */
+
+static void answer(struct call *c, unsigned status, slice body)
+{
+    c->kind = CALL_ANSWERED;
+    exchange_reply(c->x, status, SLICE("application/json"), body, NULL);
+}
+
+static void refuse(struct call *c, unsigned status, const char *why)
+{
+    struct json_write w;
+    struct text body;
+
+    log_info(&log_, "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
+             FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
+    text_init(&body, 4096);
+    json_write_init(&w, &body);
+    json_write_object(&w);
+    json_member_string(&w, "error", slice_str(why));
+    json_write_object_end(&w);
+    text_add_char(&body, '\n');
+    answer(c, status, text_slice(&body));
+    text_fini(&body);
+}
+
+/* --- POST /v1/certificates --- */
+
+static unsigned status_of(enum status rc)
+{
+    switch (rc) {
+    case ERR_INVALID:
+    case ERR_TOO_BIG:
+        return 400;
+    case ERR_DENIED:
+        return 403;
+    case ERR_RESOURCES:
+        return 429;
+    default:
+        return 500;
+    }
+}
+
+static void answer_certificate(struct call *c, const struct issued *is)
+{
+    struct certificate_answer a = {
+        .chain = slice_str(is->leaf),
+        .bundle = c->api->issuer->bundle,
+        .renew_at = is->grant.renew_at,
+    };
+    struct text body;
+    char until[21];
+
+    clock_format_rfc3339(is->grant.not_after, until);
+    log_info(&log_, "certificate issued", "name=%.*s pod=%.*s until=%s",
+             FMT(is->grant.name), FMT(is->grant.pod), until);
+    text_init(&body, 1 << 20);
+    certificate_answer_encode(&a, &body);
+    if (body.failed)
+        refuse(c, 500, "the answer is too large");
+    else
+        answer(c, 200, text_slice(&body));
+    text_fini(&body);
+}
+
+static void issue(struct call *c)
+{
+    struct certificate_request req;
+    struct issued is = {0};
+    struct arena arena;
+    struct error e;
+    enum status rc;
+
+    arena_init(&arena, 2 * CERTIFICATE_BODY_MAX);
+    rc = certificate_request_decode(text_slice(&c->body), &arena, &req, &e);
+    if (!rc)
+        rc = issuer_issue(c->api->issuer, &req, c->peer,
+                          loop_now(c->api->loop),
+                          clock_real_ns() / NSEC_PER_SEC, &is, &e);
+    if (rc)
+        refuse(c, status_of(rc), e.text);
+    else
+        answer_certificate(c, &is);
+    mem_free(is.leaf);
+    arena_reset(&arena);
+}
+
+static void certificate_body(struct call *c, slice data, bool end)
+{
+    text_add(&c->body, data);
+    if (c->body.failed)
+        refuse(c, 413, "the request is too large");
+    else if (end)
+        issue(c);
+}
+
+/* --- POST /v1/session --- */
+
+static void on_send(void *owner, slice line)
+{
+    struct call *c = owner;
+
+    if (c->x)
+        exchange_send_body(c->x, line, false);
+}
+
+static void on_over(void *owner, const char *why)
+{
+    struct call *c = owner;
+
+    log_info(&log_, "session ended", "peer=%.*s why=" LOG_QUOTED,
+             FMT(c->peer->name), FMT(slice_str(why)));
+    call_reset(c, RESET_CANCELED);
+}
+
+static const struct session_events session_events = {on_send, on_over};
+
+/* Only workloads of this trust domain; what they may see follows from the name
+ * and from the pod in the certificate. */
+static bool read_peer(const struct call *c, struct session_peer *out)
+{
+    struct workload_name name;
+    struct error e;
+    slice ns;
+
+    *out = (struct session_peer){0};
+    if (!c->peer || slice_empty(c->peer->name) ||
+        workload_name_parse(c->peer->name, &name, &e) ||
+        !slice_eq(name.trust_domain, c->api->trust_domain))
+        return false;
+    out->name = c->peer->name;
+    out->not_after = c->peer->not_after;
+    out->client.ns = name.ns;
+    out->client.service_account = name.service_account;
+    if (slice_empty(c->peer->extension))
+        return true;
+    return pod_proof_parse(c->peer->extension, &ns, &out->client.pod,
+                           &out->client.uid) &&
+           slice_eq(ns, name.ns);
+}
+
+static void session_begin(struct call *c, bool end)
+{
+    struct header fields[2];
+    struct session_peer peer;
+    struct head head;
+
+    if (!read_peer(c, &peer)) {
+        refuse(c, 403, "a session needs the certificate of a workload");
+        return;
+    }
+    if (c->api->draining || end) {
+        refuse(c, c->api->draining ? 503 : 400,
+               end ? "a session needs a body" : "this controller is leaving");
+        return;
+    }
+    c->kind = CALL_SESSION;
+    publisher_join(c->api->publisher, &c->seat, &peer, &session_events, c);
+    head_init_response(&head, 200, fields, 2);
+    if (headers_add(&head.headers, SLICE("content-type"),
+                    SLICE("application/jsonl")) == OK)
+        exchange_send_head(c->x, &head, false);
+}
+
+static void session_body(struct call *c, slice data, bool end)
+{
+    session_input(c->seat.session, data, loop_now(c->api->loop));
+    if (end && c->x)
+        exchange_send_body(c->x, SLICE_NONE, true);
+}
+
+/* --- exchange --- */
+
+static void route(struct call *c, const struct head *head, bool end)
+{
+    slice path = head->path, query;
+
+    (void)slice_cut(head->path, '?', &path, &query);
+    if (slice_eq(path, SLICE("/v1/certificates")))
+        c->kind = CALL_CERTIFICATE;
+    else if (slice_eq(path, SLICE("/v1/session")))
+        c->kind = CALL_SESSION;
+    if (c->kind == CALL_NEW)
+        refuse(c, 404, "there is no such page here");
+    else if (head->method_id != HTTP_POST)
+        refuse(c, 405, "only POST");
+    else if (c->kind == CALL_SESSION)
+        session_begin(c, end);
+    else if (end)
+        certificate_body(c, SLICE_NONE, true);
+}
+
+static void on_head(struct exchange *x, const struct head *head, bool end)
+{
+    route(x->owner, head, end);
+}
+
+static void on_body(struct exchange *x, slice data, bool end)
+{
+    struct call *c = x->owner;
+
+    if (c->kind == CALL_SESSION)
+        session_body(c, data, end);
+    else if (c->kind == CALL_CERTIFICATE)
+        certificate_body(c, data, end);
+    if (c->x)
+        exchange_consumed(x, data.len);
+}
+
+static void on_trailers(struct exchange *x, const struct headers *trailers)
+{
+    (void)trailers;
+    on_body(x, SLICE_NONE, true);
+}
+
+static void on_sent(struct exchange *x, size_t n)
+{
+    struct call *c = x->owner;
+
+    if (c->seat.session)
+        session_sent(c->seat.session, n);
+}
+
+static void on_reset(struct exchange *x, enum reset_why why)
+{
+    struct call *c = x->owner;
+
+    if (c->kind == CALL_SESSION)
+        log_info(&log_, "session broken", "peer=%.*s why=%s",
+                 FMT(c->peer->name), reset_why_name(why));
+    call_over(c);
+}
+
+static void on_done(struct exchange *x)
+{
+    call_over(x->owner);
+}
+
+static const struct exchange_events call_events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_sent = on_sent,
+    .on_reset = on_reset,
+    .on_done = on_done,
+};
+
+static void on_request(void *arg, struct exchange *x,
+                       const struct tls_peer *peer)
+{
+    struct mesh_api *a = arg;
+    struct call *c = MEM_NEW(struct call);
+
+    c->api = a;
+    c->x = x;
+    c->peer = peer;
+    text_init(&c->body, CERTIFICATE_BODY_MAX);
+    list_init(&c->seat.node);
+    list_push_back(&a->calls, &c->node);
+    a->calls_len++;
+    exchange_own(x, &call_events, c);
+}
+
+/* --- the server --- */
+
+enum status mesh_api_start(struct mesh_api **out, struct loop *l,
+                           const struct mesh_api_options *opt, struct error *e)
+{
+    struct http_server_options http = {
+        .at = opt->at,
+        .tls = opt->tls,
+        .limits = http_limits_default,
+        .max_connections = opt->max_connections,
+    };
+    struct mesh_api *a = MEM_NEW(struct mesh_api);
+    enum status rc;
+
+    a->loop = l;
+    a->trust_domain = opt->trust_domain;
+    a->issuer = opt->issuer;
+    a->publisher = opt->publisher;
+    list_init(&a->calls);
+    /* Sessions watch over silence themselves, and sooner. */
+    http.limits.body_timeout = 60 * NSEC_PER_SEC;
+    rc = http_server_start(&a->http, l, &http, on_request, a, e);
+    if (rc) {
+        mem_free(a);
+        return rc;
+    }
+    *out = a;
+    return OK;
+}
+
+const struct address *mesh_api_address(const struct mesh_api *a)
+{
+    return http_server_address(a->http);
+}
+
+void mesh_api_set_tls(struct mesh_api *a, struct tls_settings *tls)
+{
+    http_server_set_tls(a->http, tls);
+}
+
+void mesh_api_drain(struct mesh_api *a)
+{
+    a->draining = true;
+    LIST_EACH(node, &a->calls) {
+        struct call *c = CONTAINER_OF(node, struct call, node);
+
+        if (c->kind == CALL_SESSION)
+            exchange_send_body(c->x, SLICE_NONE, true);
+    }
+    http_server_drain(a->http);
+}
+
+size_t mesh_api_running(const struct mesh_api *a)
+{
+    return a->calls_len;
+}
+
+static void mesh_api_free(struct reap *r)
+{
+    mem_free(CONTAINER_OF(r, struct mesh_api, reap));
+}
+
+void mesh_api_close(struct mesh_api *a)
+{
+    struct list *node;
+
+    if (!a)
+        return;
+    while ((node = a->calls.next) != &a->calls)
+        call_reset(CONTAINER_OF(node, struct call, node), RESET_CANCELED);
+    http_server_close(a->http);
+    a->http = NULL;
+    loop_reap(a->loop, &a->reap, mesh_api_free);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One proxy's session, without its transport: bytes of lines in, lines out.
+ *
+ * What has changed is a set of dirty subscriptions, never a queue of events: a
+ * proxy that is slow misses versions, not the last one. While more than a
+ * watermark of output is on its way nothing is added. Order, make before break:
+ * workload and backends; destinations (each after the backends that it names,
+ * which are subscribed for it if they are not yet); what is gone or empty. */
+#ifndef TULLE_CONTROLLER_SUBSCRIBE_SESSION_H
+#define TULLE_CONTROLLER_SUBSCRIBE_SESSION_H
+
+#include "controller/subscribe/feed.h"
+#include "lib/base/log.h"
+#include "lib/mesh/wire.h"
+
+struct session_limits {
+    uint32_t subscriptions;  /* asked for by the proxy */
+    size_t watermark;        /* bytes on their way before it counts as behind */
+    size_t line;             /* of one message from the proxy */
+    uint32_t rate, burst;    /* messages from the proxy, a second and at once */
+    int64_t hello, beat, silence; /* ns */
+};
+extern const struct session_limits session_limits_default;
+
+/* Who the certificate says it is. Borrowed by session_new, copied. */
+struct session_peer {
+    slice name;    /* spiffe://... */
+    struct client client;
+    int64_t not_after; /* seconds since 1970 */
+};
+
+struct session;
+
+struct session_events {
+    /* Sends a line; session_sent tells as it leaves. Borrows. */
+    void (*on_send)(void *owner, slice line);
+    /* The session is over by its own decision: end the transport, then free the
+     * session later (not inside). Told at most once. */
+    void (*on_over)(void *owner, const char *why);
+};
+
+struct session *session_new(struct feeds *fs, const struct session_peer *peer,
+                            const struct session_limits *lim,
+                            const struct session_events *ev, void *owner,
+                            uint64_t id, int64_t now);
+/* Not inside of an event of it. */
+void session_free(struct session *s);
+
+/* Bytes from the proxy; `now` monotonic ns. */
+void session_input(struct session *s, slice bytes, int64_t now);
+/* `n` bytes of output have left. */
+void session_sent(struct session *s, size_t n);
+/* A feed has changed: notes which of its subscribers must be told. */
+void feed_mark_subscribers(struct feed *f);
+/* Sends what is dirty, as far as the watermark allows. */
+void session_flush(struct session *s);
+/* Time passed: heartbeats, silence, an expired certificate. Call it at least
+ * every second. `date`: seconds since 1970. */
+void session_tick(struct session *s, int64_t now, int64_t date);
+
+bool session_is_over(const struct session *s);
+/* Nothing dirty, and everything that was sent was acknowledged. */
+bool session_in_sync(const struct session *s);
+uint32_t session_subscriptions(const struct session *s);
+/* For people: one JSON object. */
+void session_json(const struct session *s, int64_t now, struct text *out);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GET /v1/sessions. */
+#include "controller/subscribe/session_parts.h"
+
+#include "lib/base/clock.h"
+#include "lib/json/json_write.h"
+
+static void sub_json(const struct subscription *sub, struct json_write *w)
+{
+    const struct view *v = sub->feed->view;
+
+    json_write_object(w);
+    json_member_string(w, "kind", slice_str(view_kind_name(sub->feed->kind)));
+    json_member_string(w, "key", sub->feed->key);
+    json_member_bool(w, "asked", sub->asked);
+    json_member_text(w, "current", slice_str(v ? v->hash : ""));
+    json_member_text(w, "sent", slice_str(sub->sent));
+    json_member_text(w, "acked", slice_str(sub->acked));
+    if (sub->nack)
+        json_member_string(w, "nack", slice_str(sub->nack));
+    json_write_object_end(w);
+}
+
+static void report_json(const struct report_summary *r, int64_t now,
+                        struct json_write *w)
+{
+    char date[21];
+
+    clock_format_rfc3339(r->cert_not_after, date);
+    json_write_name(w, "report");
+    json_write_object(w);
+    json_member_string(w, "epoch", slice_str(r->epoch));
+    json_member_u64(w, "sequence", r->sequence);
+    json_member_int(w, "ageSeconds", (now - r->at) / NSEC_PER_SEC);
+    json_member_string(w, "certificateExpires", slice_str(date));
+    json_member_u64(w, "detectTimeouts", r->detect_timeouts);
+    json_member_u64(w, "rssBytes", r->rss);
+    json_member_u64(w, "rows", r->rows);
+    json_member_u64(w, "requests", r->requests);
+    json_member_u64(w, "failures", r->failures);
+    json_member_u64(w, "connections", r->connections);
+    json_member_u64(w, "secured", r->secured);
+    json_write_object_end(w);
+}
+
+void session_json(const struct session *s, int64_t now, struct text *out)
+{
+    struct json_write w;
+    void *value;
+    slice key;
+
+    json_write_init(&w, out);
+    json_write_object(&w);
+    json_member_u64(&w, "id", s->log.id);
+    json_member_string(&w, "identity", slice_str(s->name));
+    json_member_text(&w, "namespace", s->client.ns);
+    json_member_text(&w, "pod", s->client.pod);
+    json_member_text(&w, "uid", s->client.uid);
+    json_member_text(&w, "name", slice_str(s->pod));
+    json_member_text(&w, "version", slice_str(s->version));
+    json_member_string(&w, "state",
+                       slice_str(session_states[s->state].name));
+    json_member_bool(&w, "inSync", session_in_sync(s));
+    json_member_int(&w, "ageSeconds", (now - s->started) / NSEC_PER_SEC);
+    json_member_int(&w, "silentSeconds", (now - s->heard) / NSEC_PER_SEC);
+    json_member_u64(&w, "bytesOnWay", s->on_way);
+    json_member_u64(&w, "views", s->sent_views);
+    json_member_u64(&w, "deltas", s->sent_deltas);
+    json_member_u64(&w, "acks", s->acks);
+    json_member_u64(&w, "nacks", s->nacks);
+    if (s->report.any)
+        report_json(&s->report, now, &w);
+    json_write_name(&w, "subscriptions");
+    json_write_array(&w);
+    for (size_t i = 0; map_next(&s->subs, &i, &key, &value);)
+        sub_json(value, &w);
+    json_write_array_end(&w);
+    json_write_object_end(&w);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/accept/conduit.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/fsm.h"
+#include "lib/base/mem.h"
+#include "lib/detect/protocol.h"
+#include "proxy/http/request.h"
+#include "proxy/tcp/relay.h"
+#include "proxy/upstream/open_stream.h"
+
+static struct log_area area = LOG_AREA("conduit");
+
+enum conduit_state {
+    C_PEEKING,
+    C_DIALLING,
+    C_EARLY,
+    C_SERVING,
+    C_RELAYING,
+    C_CLOSED,
+};
+
+static const struct fsm_state states[] = {
+    [C_PEEKING] = {"peeking", TO(C_DIALLING) | TO(C_EARLY) | TO(C_SERVING) |
+                                  TO(C_CLOSED)},
+    [C_DIALLING] = {"dialling", TO(C_RELAYING) | TO(C_CLOSED)},
+    [C_EARLY] = {"early", TO(C_DIALLING) | TO(C_SERVING) | TO(C_RELAYING) |
+                              TO(C_CLOSED)},
+    [C_SERVING] = {"serving", TO(C_CLOSED)},
+    [C_RELAYING] = {"relaying", TO(C_CLOSED)},
+    [C_CLOSED] = {"closed", 0},
+};
+
+/* How long bytes may be too few to tell what they are. */
+static const int64_t UNDECIDED = NSEC_PER_SEC;
+
+/* What is needed only until an endpoint is reached. */
+struct dialling {
+    struct conduit *c;
+    struct open_stream open;
+    struct endpoint *ep;
+    struct backend *backend;
+    struct tried tried;
+    unsigned attempts;
+    int64_t started;
+    struct stream *up; /* early: connected, and waiting for a first byte */
+    bool under_way;
+};
+
+struct conduit {
+    struct connection conn;
+    struct stream *down;
+    struct target *target;
+    unsigned state;
+    struct log log;
+    char *first;
+    size_t first_len;
+    bool input_ended, told_open;
+    int64_t silence;
+    struct timer timer;
+    struct dialling *dialling;
+    struct http_conn *http;
+    struct relay *relay;
+    const struct conduit_events *events;
+    void *owner;
+    struct reap reap;
+};
+
+static void move(struct conduit *c, enum conduit_state to)
+{
+    fsm_move(states, &c->state, to, &c->log);
+}
+
+/* ---- the end ---- */
+
+static void drop_dialling(struct conduit *c)
+{
+    struct dialling *d = c->dialling;
+    if (!d)
+        return;
+    c->dialling = NULL;
+    open_stream_cancel(&d->open);
+    if (d->up)
+        stream_close(d->up, STREAM_RESET);
+    endpoint_unref(d->ep);
+    backend_unref(d->backend);
+    tried_clear(&d->tried);
+    mem_free(d);
+}
+
+static void free_conduit(struct reap *r)
+{
+    struct conduit *c = CONTAINER_OF(r, struct conduit, reap);
+    mem_free(c->first);
+    mem_free(c);
+}
+
+/* Every way ends here; streams are closed by the caller. */
+static void end(struct conduit *c)
+{
+    if (c->state == C_CLOSED)
+        return;
+    move(c, C_CLOSED);
+    timer_stop(&c->conn.worker->loop.timers, &c->timer);
+    drop_dialling(c);
+    connection_remove(&c->conn);
+    target_unref(c->target);
+    c->target = NULL;
+    loop_reap(&c->conn.worker->loop, &c->reap, free_conduit);
+}
+
+static void tell_open(struct conduit *c)
+{
+    if (!c->told_open && c->events && c->events->on_open)
+        c->events->on_open(c->owner);
+    c->told_open = true;
+}
+
+static void refuse(struct conduit *c, enum fault f)
+{
+    struct stream *down = c->down;
+    log_debug(&c->log, "refused", "fault=%.*s", FMT(fault_row(f)->name));
+    telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
+    if (c->events && !c->told_open)
+        c->events->on_refused(c->owner, down, f);
+    else
+        stream_close(down, STREAM_RESET);
+    end(c);
+}
+
+/* ---- HTTP ---- */
+
+static void on_exchange(struct http_conn *hc, struct exchange *x)
+{
+    struct conduit *c = hc->owner;
+    request_accept(x, c->target);
+}
+
+static const struct headers *on_http_refused(struct http_conn *hc,
+                                             unsigned status, const char *why)
+{
+    struct conduit *c = hc->owner;
+    enum fault f = fault_of_status(status);
+    log_debug(&c->log, "bad message", "status=%u why=\"%s\"", status, why);
+    telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
+    return fault_fields(f);
+}
+
+static void on_http_closed(struct http_conn *hc, enum status why)
+{
+    struct conduit *c = hc->owner;
+    (void)why;
+    c->http = NULL;
+    end(c);
+}
+
+static const struct http_conn_events http_events = {
+    .on_exchange = on_exchange,
+    .on_refused = on_http_refused,
+    .on_closed = on_http_closed,
+};
+
+static void serve(struct conduit *c)
+{
+    struct worker *w = c->conn.worker;
+    drop_dialling(c);
+    timer_stop(&w->loop.timers, &c->timer);
+    move(c, C_SERVING);
+    tell_open(c);
+    c->http = h1_server_new(&w->loop, c->down, &w->http,
+                            slice_of(c->first, c->first_len), &http_events, c);
+    mem_free(c->first);
+    c->first = NULL;
+    if (w->draining)
+        http_conn_drain(c->http);
+}
+
+/* ---- relay ---- */
+
+static void on_relay_done(void *arg, enum fault f)
+{
+    struct conduit *c = arg;
+    (void)f;
+    c->relay = NULL;
+    end(c);
+}
+
+static void relay(struct conduit *c, struct stream *up)
+{
+    struct worker *w = c->conn.worker;
+    struct traffic *row = target_row(c->target, c->dialling->ep);
+    timer_stop(&w->loop.timers, &c->timer);
+    move(c, C_RELAYING);
+    tell_open(c);
+    c->dialling->up = NULL;
+    c->relay = relay_start(&w->loop, c->down, up, w->config->tcp_idle_timeout,
+                           c->conn.inbound, row, on_relay_done, c);
+    if (c->input_ended)
+        relay_down_ended(c->relay);
+    drop_dialling(c);
+}
+
+/* ---- dialling ---- */
+
+static void try_next(struct conduit *c);
+static void peek(struct conduit *c);
+
+/* While it is not known who speaks first. */
+static void on_up_data(struct stream *up, const char *ptr, size_t len)
+{
+    struct conduit *c = up->owner;
+    tell_open(c);
+    stream_write(c->down, ptr, len);
+    relay(c, up);
+}
+
+static void on_up_end(struct stream *up)
+{
+    struct conduit *c = up->owner;
+    c->dialling->up = NULL;
+    stream_close(up, STREAM_NOW);
+    tell_open(c);
+    stream_close(c->down, STREAM_FLUSH);
+    end(c);
+}
+
+static void on_up_fail(struct stream *up, enum status why)
+{
+    struct conduit *c = up->owner;
+    (void)why;
+    c->dialling->up = NULL;
+    stream_close(up, STREAM_NOW);
+    stream_close(c->down, STREAM_RESET);
+    end(c);
+}
+
+static const struct stream_events up_events = {
+    .on_data = on_up_data,
+    .on_end = on_up_end,
+    .on_fail = on_up_fail,
+};
+
+static void connected(struct conduit *c, struct stream *up)
+{
+    struct dialling *d = c->dialling;
+    int64_t now = loop_now(&c->conn.worker->loop);
+    balancer_end(&d->ep->load, now, now - d->started, false);
+    if (c->state == C_DIALLING) {
+        relay(c, up);
+        return;
+    }
+    d->up = up; /* early: whoever speaks first decides */
+    tell_open(c);
+    stream_own(up, &up_events, c);
+    stream_read(up, true);
+    if (c->first_len)
+        peek(c);
+}
+
+static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
+{
+    struct dialling *d = CONTAINER_OF(o, struct dialling, open);
+    struct conduit *c = d->c;
+    struct worker *w = c->conn.worker;
+    d->under_way = false;
+    if (!f) {
+        connected(c, up);
+        return;
+    }
+    balancer_end(&d->ep->load, loop_now(&w->loop), w->config->connect_timeout,
+                 true);
+    if (!fault_row(f)->never_delivered || d->attempts >= w->config->attempts) {
+        refuse(c, f);
+        return;
+    }
+    telemetry_count(w->telemetry, COUNTER_RETRIES);
+    tried_add(&d->tried, d->ep);
+    endpoint_unref(d->ep);
+    d->ep = NULL;
+    try_next(c);
+}
+
+static void try_next(struct conduit *c)
+{
+    struct dialling *d = c->dialling;
+    enum fault f;
+    d->attempts++;
+    d->ep = target_pick(c->target, &d->backend, &d->tried, &f);
+    if (!d->ep) {
+        refuse(c, f);
+        return;
+    }
+    d->started = loop_now(&c->conn.worker->loop);
+    d->under_way = true;
+    balancer_begin(&d->ep->load);
+    /* Early: nothing was read yet, and what comes may be HTTP. */
+    slice first = c->state == C_DIALLING ? slice_of(c->first, c->first_len)
+                                         : SLICE_NONE;
+    open_stream_start(&d->open, d->ep, first, on_opened);
+}
+
+static void dial(struct conduit *c)
+{
+    c->dialling = MEM_NEW(struct dialling);
+    c->dialling->c = c;
+    try_next(c);
+}
+
+static void go_opaque(struct conduit *c)
+{
+    timer_stop(&c->conn.worker->loop.timers, &c->timer);
+    stream_read(c->down, false); /* until somebody takes it */
+    if (c->state != C_EARLY) {
+        move(c, C_DIALLING);
+        dial(c);
+        return;
+    }
+    if (c->dialling->up) {
+        struct stream *up = c->dialling->up;
+        stream_write(up, c->first, c->first_len);
+        relay(c, up);
+        return;
+    }
+    /* Being dialled without the bytes that have come meanwhile: dial anew. */
+    drop_dialling(c);
+    move(c, C_DIALLING);
+    dial(c);
+}
+
+/* ---- peeking ---- */
+
+static void arm(struct conduit *c, int64_t wait)
+{
+    struct loop *l = &c->conn.worker->loop;
+    timer_set(&l->timers, &c->timer, loop_now(l) + (wait > 0 ? wait : 1));
+}
+
+static void peek(struct conduit *c)
+{
+    enum protocol p = target_protocol(c->target);
+    if (p == PROTOCOL_HTTP1) {
+        serve(c);
+        return;
+    }
+    if (p != PROTOCOL_DETECT) {
+        go_opaque(c);
+        return;
+    }
+    switch (protocol_detect(slice_of(c->first, c->first_len))) {
+    case DETECTED_NEED_MORE:
+        if (c->input_ended)
+            go_opaque(c);
+        else if (c->first_len)
+            arm(c, UNDECIDED);
+        return;
+    case DETECTED_HTTP1:
+        serve(c);
+        return;
+    default:
+        go_opaque(c);
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct conduit *c = CONTAINER_OF(t, struct conduit, timer);
+    if (c->first_len) { /* too little to be HTTP in all that time */
+        go_opaque(c);
+        return;
+    }
+    if (c->state != C_PEEKING)
+        return;
+    telemetry_count(c->conn.worker->telemetry, COUNTER_DETECT_TIMEOUTS);
+    move(c, C_EARLY);
+    dial(c);
+}
+
+static void keep(struct conduit *c, const char *ptr, size_t len)
+{
+    c->first = mem_resize(c->first, c->first_len + len);
+    memcpy(c->first + c->first_len, ptr, len);
+    c->first_len += len;
+}
+
+static void on_data(struct stream *s, const char *ptr, size_t len)
+{
+    struct conduit *c = s->owner;
+    keep(c, ptr, len);
+    if (c->first_len >= DETECT_MAX)
+        stream_read(s, false);
+    peek(c);
+}
+
+static void on_end(struct stream *s)
+{
+    struct conduit *c = s->owner;
+    c->input_ended = true;
+    if (c->state == C_EARLY && c->dialling->up && !c->first_len) {
+        struct stream *up = c->dialling->up;
+        relay(c, up);
+        return;
+    }
+    if (c->first_len == 0 && c->state == C_PEEKING && !c->conn.inbound) {
+        stream_close(s, STREAM_NOW); /* came and went without a word */
+        end(c);
+        return;
+    }
+    peek(c);
+}
+
+static void on_fail(struct stream *s, enum status why)
+{
+    struct conduit *c = s->owner;
+    (void)why;
+    stream_close(s, STREAM_NOW);
+    end(c);
+}
+
+static const struct stream_events peek_events = {
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_fail = on_fail,
+};
+
+/* ---- from outside ---- */
+
+static void on_drain(struct connection *conn)
+{
+    struct conduit *c = CONTAINER_OF(conn, struct conduit, conn);
+    if (c->http)
+        http_conn_drain(c->http);
+}
+
+static void on_close(struct connection *conn)
+{
+    struct conduit *c = CONTAINER_OF(conn, struct conduit, conn);
+    if (c->http)
+        http_conn_close(c->http, ERR_CANCELED); /* comes back to end() */
+    else if (c->relay)
+        relay_close(c->relay);
+    else
+        stream_close(c->down, STREAM_RESET);
+    end(c);
+}
+
+void conduit_start(struct stream *s, const struct conduit_options *opt)
+{
+    struct worker *w = opt->target->worker;
+    struct conduit *c = MEM_NEW(struct conduit);
+    c->down = s;
+    c->target = target_ref(opt->target);
+    c->log = (struct log){.area = &area, .id = rand_u64(&w->loop.rand) >> 40};
+    c->silence = opt->silence;
+    c->input_ended = opt->input_ended;
+    c->events = opt->events;
+    c->owner = opt->owner;
+    c->conn.drain = on_drain;
+    c->conn.close = on_close;
+    timer_init(&c->timer, on_timer);
+    connection_add(&c->conn, w, opt->target->inbound);
+    stream_own(s, &peek_events, c);
+    if (opt->first.len)
+        keep(c, opt->first.ptr, opt->first.len);
+    enum protocol p = target_protocol(c->target);
+    if (c->first_len || c->input_ended || p != PROTOCOL_DETECT) {
+        if (!c->input_ended && p == PROTOCOL_DETECT)
+            stream_read(s, true);
+        peek(c);
+        return;
+    }
+    arm(c, c->silence);
+    stream_read(s, true);
+}

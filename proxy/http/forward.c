@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The last filter: picks an endpoint, acquires an exchange with it, and joins the
+ * two exchanges.
+ *
+ *   pick -> acquire -> send head and body -> response head -> bodies -> end
+ *     ^        |            |
+ *     +--------+------------+   while nothing was delivered and attempts are left
+ *
+ * Until the response head the request can be sent again: its head is kept, and
+ * its body up to replay_bytes. With the response head endpoint, backend and what
+ * was tried are let go, so a long body pins no snapshot.
+ *
+ * Credit: the downstream gets its bytes back as the upstream takes them, counted
+ * from the start of the body, so that a second attempt credits nothing twice. */
+#include "lib/base/clock.h"
+#include "proxy/http/filters.h"
+#include "proxy/http/request.h"
+
+static const struct exchange_events up_events;
+
+static void try_next(struct request *r);
+
+/* ---- the request goes up ---- */
+
+static void send_kept_body(struct request *r)
+{
+    struct iovec iov[16];
+    struct exchange *x = r->up;
+    bool more = true;
+    size_t at = 0;
+    /* Sending never changes `body` while it is kept. */
+    if (r->keep_body) {
+        size_t bytes;
+        int n = bufq_peek(&r->body, iov, 16, &bytes);
+        for (int i = 0; i < n && !x->over; i++, at += iov[i - 1].iov_len)
+            exchange_send_body(x, slice_of(iov[i].iov_base, iov[i].iov_len),
+                               false);
+        more = false;
+    }
+    while (more && r->body.len && !x->over) {
+        slice front = bufq_front(&r->body);
+        exchange_send_body(x, front, false);
+        bufq_drop(&r->body, front.len);
+    }
+    if (!r->request_ended || x->over)
+        return;
+    if (r->trailers.len)
+        exchange_send_trailers(x, &r->trailers);
+    else
+        exchange_send_body(x, SLICE_NONE, true);
+}
+
+static void begin_row(struct request *r)
+{
+    struct traffic *row = target_row(r->target, r->ep);
+    if (row == r->row)
+        return;
+    if (r->begun) /* another peer: what was begun there ends as a retry */
+        traffic_request_end(r->row, 0, r->fault, 0);
+    traffic_unref(r->row);
+    r->row = traffic_ref(row);
+    traffic_request_begin(row);
+    r->begun = true;
+}
+
+static void start_up(struct request *r, struct exchange *x)
+{
+    int64_t now = loop_now(&r->worker->loop);
+    r->up = x;
+    r->sent_up = 0;
+    r->attempt_started = now;
+    exchange_own(x, &up_events, r);
+    balancer_begin(&r->ep->load);
+    bool end = r->request_ended && r->body.len == 0 && r->trailers.len == 0;
+    exchange_send_head(x, r->head, end);
+    if (!end && !x->over && (r->body.len || r->request_ended))
+        send_kept_body(r);
+}
+
+static void drop_attempt(struct request *r)
+{
+    endpoint_unref(r->ep);
+    r->ep = NULL;
+}
+
+static void let_go(struct request *r)
+{
+    drop_attempt(r);
+    backend_unref(r->backend);
+    r->backend = NULL;
+    tried_clear(&r->tried);
+    r->keep_body = false;
+}
+
+/* May the request be sent once more after `f`? */
+static bool may_retry(const struct request *r, enum fault f)
+{
+    bool safe = fault_row(f)->never_delivered ||
+                (f == FAULT_STALE &&
+                 http_method_idempotent((enum http_method)r->head->method_id));
+    return safe && r->keep_body && r->attempts < r->worker->config->attempts;
+}
+
+static void attempt_failed(struct request *r, enum fault f)
+{
+    r->fault = f;
+    if (!may_retry(r, f)) {
+        let_go(r);
+        request_fault(r, f);
+        return;
+    }
+    telemetry_count(r->worker->telemetry, COUNTER_RETRIES);
+    tried_add(&r->tried, r->ep);
+    drop_attempt(r);
+    try_next(r);
+}
+
+static void on_acquired(struct acquire *a, enum fault f, struct exchange *x)
+{
+    struct request *r = CONTAINER_OF(a, struct request, acquire);
+    if (!f) {
+        start_up(r, x);
+        return;
+    }
+    balancer_begin(&r->ep->load);
+    balancer_end(&r->ep->load, loop_now(&r->worker->loop),
+                 r->worker->config->connect_timeout, true);
+    attempt_failed(r, f);
+}
+
+static void note_endpoint(struct request *r)
+{
+    if (access_log_on(r->worker->telemetry) &&
+        arena_copy(&r->down->arena, r->ep->text, &r->endpoint))
+        r->endpoint = SLICE_NONE;
+}
+
+static void try_next(struct request *r)
+{
+    struct exchange *x;
+    enum fault f;
+    r->attempts++;
+    r->ep = target_pick(r->target, &r->backend, &r->tried, &f);
+    if (!r->ep) {
+        /* Better the reason why the last one failed than "no endpoints". */
+        enum fault why = r->attempts > 1 ? r->fault : f;
+        let_go(r);
+        request_fault(r, why);
+        return;
+    }
+    r->fault = FAULT_NONE;
+    note_endpoint(r);
+    begin_row(r);
+    enum status rc =
+        endpoint_acquire(r->ep, &r->acquire, on_acquired, &x, &f);
+    if (rc == OK)
+        start_up(r, x);
+    else if (rc != ERR_AGAIN)
+        attempt_failed(r, f);
+}
+
+static enum verdict on_request(struct request *r)
+{
+    r->forwarding = true;
+    r->keep_body = !r->head->upgrade;
+    try_next(r);
+    return WAIT; /* the last: forward answers by itself */
+}
+
+/* ---- what the downstream says ---- */
+
+void forward_body(struct request *r, slice data, bool end)
+{
+    if (r->keep_body && r->body.len + data.len > r->worker->config->replay_bytes)
+        r->keep_body = false;
+    bool direct = r->up && !r->up->over;
+    if (!direct || r->keep_body)
+        bufq_add(&r->body, data.ptr, data.len);
+    else if (r->body.len)
+        bufq_drop(&r->body, r->body.len); /* was kept, all of it was sent */
+    if (direct && (data.len || end))
+        exchange_send_body(r->up, data, end);
+}
+
+void forward_trailers(struct request *r, const struct headers *trailers)
+{
+    struct head h = {.headers = *trailers}, *copy;
+    if (r->up && !r->up->over && !r->keep_body) {
+        exchange_send_trailers(r->up, trailers);
+        return;
+    }
+    if (r->down && head_copy(&r->down->arena, &h, 0, &copy) == OK)
+        r->trailers = copy->headers;
+    if (r->up && !r->up->over)
+        exchange_send_trailers(r->up, trailers);
+}
+
+void forward_sent(struct request *r, size_t n)
+{
+    if (r->up)
+        exchange_consumed(r->up, n);
+}
+
+void forward_end(struct request *r)
+{
+    struct exchange *up = r->up;
+    if (!r->forwarding)
+        return;
+    r->forwarding = false;
+    acquire_cancel(&r->acquire);
+    r->up = NULL;
+    if (up && r->ep)
+        balancer_cancel(&r->ep->load, loop_now(&r->worker->loop),
+                        loop_now(&r->worker->loop) - r->attempt_started);
+    if (up)
+        exchange_reset(up, RESET_CANCELED);
+    let_go(r);
+    bufq_fini(&r->body);
+}
+
+/* ---- what the upstream says ---- */
+
+static void credit(struct request *r, size_t n)
+{
+    r->sent_up += n;
+    if (!r->down || r->sent_up <= r->credited)
+        return;
+    uint64_t more = r->sent_up - r->credited;
+    r->credited = r->sent_up;
+    exchange_consumed(r->down, more);
+}
+
+static void on_sent(struct exchange *x, size_t n)
+{
+    credit(x->owner, n);
+}
+
+/* Another proxy says that the application never saw the request. */
+static enum fault marked_fault(const struct request *r, const struct head *head)
+{
+    if (r->target->inbound || !r->ep || r->ep->identity.len == 0 || r->ep->self)
+        return FAULT_NONE;
+    const struct header *h =
+        headers_find_name(&head->headers, SLICE(FAULT_HEADER));
+    return h ? fault_find(h->value) : FAULT_NONE;
+}
+
+static void end_attempt(struct request *r, bool failed)
+{
+    int64_t now = loop_now(&r->worker->loop);
+    balancer_end(&r->ep->load, now, now - r->attempt_started, failed);
+}
+
+/* The response has ended; if the request has not, nobody wants the rest. */
+static void settle_up(struct request *r, bool end)
+{
+    struct exchange *up = r->up;
+    if (!end || !up || up->tunnel || up->end_out)
+        return;
+    r->up = NULL;
+    exchange_reset(up, RESET_CANCELED);
+}
+
+static void send_response(struct request *r, const struct head *head, bool end)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head copy = *head;
+    copy.headers.at = fields;
+    copy.headers.cap = HTTP_HEADERS_MAX;
+    memcpy(fields, head->headers.at, head->headers.len * sizeof *fields);
+    r->status = head->status;
+    for (unsigned i = r->at + 1; i-- > 0;)
+        if (r->stack[i]->on_response)
+            r->stack[i]->on_response(r, &copy);
+    let_go(r);
+    if (r->up && r->up->tunnel) {
+        copy.upgrade = true;
+        copy.protocol = copy.protocol.len ? copy.protocol : r->head->protocol;
+    }
+    exchange_send_head(r->down, &copy, end);
+    if (r->down)
+        settle_up(r, end);
+}
+
+static void on_head(struct exchange *x, const struct head *head, bool end)
+{
+    struct request *r = x->owner;
+    if (head->status < 200 && head->status != 101) {
+        exchange_send_head(r->down, head, false);
+        return;
+    }
+    enum fault f = marked_fault(r, head);
+    end_attempt(r, f || head->status >= 500);
+    if (f && may_retry(r, f)) {
+        r->up = NULL;
+        exchange_reset(x, RESET_CANCELED);
+        attempt_failed(r, f);
+        return;
+    }
+    r->fault = f;
+    send_response(r, head, end);
+}
+
+static void on_body(struct exchange *x, slice data, bool end)
+{
+    struct request *r = x->owner;
+    exchange_send_body(r->down, data, end);
+    if (r->down)
+        settle_up(r, end);
+}
+
+static void on_trailers(struct exchange *x, const struct headers *trailers)
+{
+    struct request *r = x->owner;
+    exchange_send_trailers(r->down, trailers);
+    if (r->down)
+        settle_up(r, true);
+}
+
+static void on_reset(struct exchange *x, enum reset_why why)
+{
+    struct request *r = x->owner;
+    bool answered = x->head_in;
+    r->up = NULL;
+    if (answered) {
+        r->fault = fault_of_reset(why);
+        request_fault(r, r->fault); /* breaks the downstream */
+        return;
+    }
+    end_attempt(r, true);
+    attempt_failed(r, fault_of_reset(why));
+}
+
+static void on_done(struct exchange *x)
+{
+    struct request *r = x->owner;
+    r->up = NULL;
+}
+
+static const struct exchange_events up_events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_sent = on_sent,
+    .on_reset = on_reset,
+    .on_done = on_done,
+};
+
+const struct filter forward_filter = {
+    .name = "forward",
+    .on_request = on_request,
+};

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/tcp/relay.h"
+
+#include "lib/base/mem.h"
+
+enum { HIGH = 262144, LOW = 65536 }; /* bytes queued at the sink */
+
+struct side {
+    struct stream *s;
+    struct relay *relay;
+    struct side *other;
+    bool ended; /* its input has ended */
+    uint64_t bytes;
+};
+
+struct relay {
+    struct loop *loop;
+    struct side down, up;
+    struct timer idle;
+    int64_t idle_timeout;
+    int64_t last;
+    struct traffic *traffic;
+    bool inbound, closed;
+    relay_fn *done;
+    void *arg;
+    struct reap reap;
+};
+
+static void free_relay(struct reap *r)
+{
+    mem_free(CONTAINER_OF(r, struct relay, reap));
+}
+
+static void finish(struct relay *r, enum stream_close how, enum fault f)
+{
+    if (r->closed)
+        return;
+    r->closed = true;
+    timer_stop(&r->loop->timers, &r->idle);
+    stream_close(r->down.s, how);
+    stream_close(r->up.s, how);
+    traffic_tcp_close(r->traffic, f);
+    traffic_unref(r->traffic);
+    loop_reap(r->loop, &r->reap, free_relay);
+    if (r->done)
+        r->done(r->arg, f);
+}
+
+static void count(struct relay *r, const struct side *from, size_t n)
+{
+    bool towards_pod = (from == &r->down) == r->inbound;
+    traffic_tcp_bytes(r->traffic, towards_pod ? n : 0, towards_pod ? 0 : n);
+}
+
+static void on_data(struct stream *s, const char *ptr, size_t len)
+{
+    struct side *from = s->owner;
+    struct stream *to = from->other->s;
+    from->relay->last = loop_now(s->loop);
+    from->bytes += len;
+    count(from->relay, from, len);
+    stream_write(to, ptr, len);
+    if (stream_queued(to) > HIGH)
+        stream_read(s, false);
+}
+
+static void on_drained(struct stream *s)
+{
+    struct side *to = s->owner;
+    to->relay->last = loop_now(s->loop);
+    struct side *from = to->other;
+    if (!from->ended && !from->s->reading && stream_queued(s) <= LOW)
+        stream_read(from->s, true);
+}
+
+static void on_end(struct stream *s)
+{
+    struct side *from = s->owner;
+    from->ended = true;
+    stream_end(from->other->s);
+    if (from->other->ended)
+        finish(from->relay, STREAM_FLUSH, FAULT_NONE);
+}
+
+static void on_fail(struct stream *s, enum status why)
+{
+    struct side *from = s->owner;
+    struct relay *r = from->relay;
+    enum fault f = from == &r->down ? FAULT_CLIENT_GONE
+                                    : (why == ERR_TIMEOUT
+                                           ? FAULT_UPSTREAM_TIMEOUT
+                                           : FAULT_UPSTREAM_RESET);
+    finish(r, STREAM_RESET, f);
+}
+
+static const struct stream_events events = {
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_fail = on_fail,
+    .on_drained = on_drained,
+};
+
+static void on_idle(struct timer *t)
+{
+    struct relay *r = CONTAINER_OF(t, struct relay, idle);
+    int64_t due = r->last + r->idle_timeout;
+    if (loop_now(r->loop) < due)
+        timer_set(&r->loop->timers, t, due);
+    else
+        finish(r, STREAM_NOW, FAULT_UPSTREAM_TIMEOUT);
+}
+
+static void side_init(struct side *side, struct side *other, struct relay *r,
+                      struct stream *s)
+{
+    side->s = s;
+    side->relay = r;
+    side->other = other;
+    stream_own(s, &events, side);
+}
+
+struct relay *relay_start(struct loop *l, struct stream *down,
+                          struct stream *up, int64_t idle_timeout, bool inbound,
+                          struct traffic *tr, relay_fn *done, void *arg)
+{
+    struct relay *r = MEM_NEW(struct relay);
+    r->loop = l;
+    r->idle_timeout = idle_timeout;
+    r->inbound = inbound;
+    r->traffic = traffic_ref(tr);
+    r->done = done;
+    r->arg = arg;
+    r->last = loop_now(l);
+    side_init(&r->down, &r->up, r, down);
+    side_init(&r->up, &r->down, r, up);
+    timer_init(&r->idle, on_idle);
+    timer_set(&l->timers, &r->idle, r->last + idle_timeout);
+    traffic_tcp_open(tr);
+    stream_read(down, true);
+    stream_read(up, true);
+    return r;
+}
+
+void relay_down_ended(struct relay *r)
+{
+    r->down.ended = true;
+    stream_end(r->up.s);
+}
+
+void relay_close(struct relay *r)
+{
+    r->done = NULL;
+    finish(r, STREAM_NOW, FAULT_DRAINING);
+}
+
+uint64_t relay_bytes_up(const struct relay *r)
+{
+    return r->down.bytes;
+}
+
+uint64_t relay_bytes_down(const struct relay *r)
+{
+    return r->up.bytes;
+}

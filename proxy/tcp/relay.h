@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joins two byte streams: what one reads the other writes. Half-close goes
+ * through, a reset on one side resets the other, a side that takes nothing stops
+ * the other, silence ends both. */
+#ifndef TULLE_PROXY_TCP_RELAY_H
+#define TULLE_PROXY_TCP_RELAY_H
+
+#include "lib/net/stream.h"
+#include "proxy/telemetry/telemetry.h"
+
+struct relay;
+/* Last event; both streams are closed and the relay ends by itself. */
+typedef void relay_fn(void *arg, enum fault f);
+
+/* Takes both streams and a reference to `tr` (shares; bytes are counted there;
+ * `inbound` says which way `down` faces). `done` runs once, later. */
+struct relay *relay_start(struct loop *l, struct stream *down,
+                          struct stream *up, int64_t idle_timeout, bool inbound,
+                          struct traffic *tr, relay_fn *done, void *arg);
+/* The input of `down` had ended before the relay began. */
+void relay_down_ended(struct relay *r);
+/* Tells both ends (a plain end), waits for nothing; `done` does not run. */
+void relay_close(struct relay *r);
+uint64_t relay_bytes_up(const struct relay *r);   /* down -> up */
+uint64_t relay_bytes_down(const struct relay *r); /* up -> down */
+
+#endif

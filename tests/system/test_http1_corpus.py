@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tests/conformance/http1 through a pair of proxies: nothing that the standard
+says MUST may fail, and nothing dangerous may pass."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)),
+                                os.pardir, "conformance", "http1"))
+
+import runner  # noqa: E402
+from backend import Backend  # noqa: E402
+
+HARDENED = 0.94  # of all cases have the verdict of a hardened proxy
+
+PARTS = {
+    "heads": ["baseline", "request-line", "host", "fields"],
+    "framing": ["cl", "te", "chunk", "trailer"],
+    "connections": ["hop", "upgrade", "expect", "pipeline", "path", "spoof"],
+    "responses": ["response"],
+}
+
+
+def test_every_case_has_a_part():
+    known = {cat for cats in PARTS.values() for cat in cats}
+    assert {c["cat"] for c in runner.load()} == known
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_corpus(pair, part):
+    cases = [c for c in runner.load() if c["cat"] in PARTS[part]]
+    backend = Backend(("127.0.0.1", 0))
+    try:
+        host, port = backend.addr
+        with pair(f"{host}:{port}") as p:
+            front, _, front_port = p.front.rpartition(":")
+            addr = front, int(front_port)
+            assert runner.alive(addr, backend)
+            results = runner.run(cases, addr, backend)
+    finally:
+        backend.close()
+    print(runner.summary(results))
+    for r in results:
+        if not r.ok or not r.best:
+            print(f"{r.id} ({r.level}): {r.verdict} {r.detail}")
+    assert not [f"{r.id}: {r.verdict} {r.detail}"
+                for r in runner.failures(results)]
+    assert sum(r.best for r in results) >= HARDENED * len(results)
