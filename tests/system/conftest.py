@@ -30,12 +30,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def binaries():
-    folder = os.path.abspath(os.environ.get("TULLE_BUILD",
-                                            f"{ROOT}/build/dev"))
-    for name in ("proxy/tulle-proxy", "controller/tulle-controller"):
-        if not os.access(f"{folder}/{name}", os.X_OK):
-            pytest.fail(f"{folder}/{name} is missing: build it first")
-    return folder
+    return os.path.abspath(os.environ.get("TULLE_BUILD", f"{ROOT}/build/dev"))
 
 
 def sanitizer_reports(mesh):

@@ -59,7 +59,7 @@ def test_file_that_vanishes(pair):
     ("apiVersion: v1\nkind: Service\n\tmetadata: {name: x}\n", 3),
     ("apiVersion: v1\nkind: Service\nmetadata:\n  name: backend\n"
      "  namespace: pair\nspec:\n  ports: [{port: 99999}]\n", 7),
-    ("apiVersion: v1\nkind: [", 2),
+    ("apiVersion: v1\nkind: [", 3),
 ], ids=["syntax", "value", "half"])
 def test_bad_manifest_keeps_the_last_good_state(pair, bad, line):
     with App() as app, pair(app) as p:
