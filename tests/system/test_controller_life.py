@@ -141,7 +141,7 @@ def test_proxy_starts_before_the_controller_answers(pair):
         assert p.outbound.program.process.wait(15) == 0
         with stopped(p.mesh.controller.process):
             starting = p.start_outbound()
-            time.sleep(0.5)  # so long it may not give up
+            time.sleep(0.5)  # allow sleep: so long it may not give up
             starting.must_run()
             assert not os.path.exists(starting.ready_file)
         p.outbound = p.mesh.await_proxy(starting)

@@ -44,7 +44,7 @@ def read_all(wire, size, pause=0):
         left -= len(data)
         until_pause -= len(data)
         if pause and until_pause < 0:
-            time.sleep(pause)  # a slow reader: the behaviour played
+            time.sleep(pause)  # allow sleep: slowness is what is played
             until_pause = 1 << 19
     return h.hexdigest()
 

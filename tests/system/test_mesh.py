@@ -17,6 +17,7 @@ from peers.wire import Ended, Wire, connect
 from programs import free_ports, wait_until
 
 DOMAIN = "spiffe://cluster.local"
+NOWHERE = "127.0.0.1:1"  # allow fixed-port: nobody is asked
 HOUR = datetime.timedelta(hours=1)
 HOUR_AGO = -HOUR
 
@@ -119,7 +120,7 @@ def mesh_root(p):
 
 @pytest.mark.parametrize("twist", SERVERS)
 def test_impostor_is_refused(pair, impostor, tmp_path, twist):
-    with pair("127.0.0.1:1", manifests=lambda p: p.write_backend(
+    with pair(NOWHERE, manifests=lambda p: p.write_backend(
             port=impostor.server.port)) as p:
         root, trust = mesh_root(p)
         impostor.context = tls_server(
@@ -132,7 +133,7 @@ def test_impostor_is_refused(pair, impostor, tmp_path, twist):
 
 def test_the_right_name_is_let_in(pair, impostor, tmp_path):
     """Or the tests above would prove nothing."""
-    with pair("127.0.0.1:1", manifests=lambda p: p.write_backend(
+    with pair(NOWHERE, manifests=lambda p: p.write_backend(
             port=impostor.server.port)) as p:
         root, trust = mesh_root(p)
         impostor.context = tls_server(good(root).save(tmp_path, trust))
@@ -314,7 +315,7 @@ def test_inbound_waits_for_its_first_view(pair):
                 except (OSError, Ended):
                     pass  # not listening, or silent, or cut
                 assert app.accepted == 0
-                time.sleep(0.05)  # so long nothing passes
+                time.sleep(0.05)  # allow sleep: so long nothing passes
         p.inbound = p.mesh.await_proxy(starting)
         assert ask(p.inbound_mesh).status == 200
         wait_until("the pair works again",

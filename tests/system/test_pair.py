@@ -16,6 +16,8 @@ from peers.http1 import App, ask
 from peers.process import gone
 from programs import Failed, wait_until
 
+NOWHERE = "127.0.0.1:1"  # allow fixed-port: nobody is asked
+
 
 class Script:
     def __init__(self, binaries, tmp_path, *arguments):
@@ -108,7 +110,7 @@ def test_bad_setting_is_a_sentence(binaries, tmp_path):
     for setting, word in (("nonsense=1", "nonsense"),
                           ("connect-timeout=soon", "soon"),
                           ("other.workers=1", "other"), ("workers", "workers")):
-        with Script(binaries, tmp_path, "--backend", "127.0.0.1:1",
+        with Script(binaries, tmp_path, "--backend", NOWHERE,
                     "--set", setting) as s:
             out, err = s.process.communicate(timeout=60)
             assert s.process.returncode == 1
@@ -120,7 +122,7 @@ def test_bad_setting_is_a_sentence(binaries, tmp_path):
 
 def test_a_program_that_is_missing(tmp_path):
     with tempfile.TemporaryDirectory() as empty, \
-            Script(empty, tmp_path, "--backend", "127.0.0.1:1") as s:
+            Script(empty, tmp_path, "--backend", NOWHERE) as s:
         _, err = s.process.communicate(timeout=20)
         assert s.process.returncode == 1
         assert "is missing: build it first" in err

@@ -81,7 +81,7 @@ class Traffic:
             assert time.monotonic() < end, \
                 f"{self.done} of {goal} requests after {seconds} s"
             assert not self.failures, self.failures[:5]
-            time.sleep(0.01)
+            time.sleep(0.01)  # allow sleep: the pace of asking
 
     def go_on(self, seconds):
         """So long, without a failure."""

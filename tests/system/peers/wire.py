@@ -41,7 +41,7 @@ class Wire:
         """In pieces that arrive apart. The pause is the behaviour played."""
         for at in range(0, len(data), size):
             self.send(data[at:at + size])
-            time.sleep(pause)
+            time.sleep(pause)  # allow sleep: slowness is what is played
 
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
