@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/net/dial.h"
-#include "lib/tls/cert.h"
+#include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
 
 enum { BIG = 6 << 20 }; /* over the session window */
@@ -100,45 +100,14 @@ static void rig_connect(struct rig *r, struct tls_settings *tls)
 
 /* ---- identities ---- */
 
-static void settings_of(struct ca *ca, slice name, enum tls_role role,
-                        const char *alpn, struct tls_settings **out)
-{
-    struct error e = {0};
-    char *key, *der, *pem;
-    size_t len;
-    struct tls_identity *id;
-    int64_t now = clock_real_ns() / NSEC_PER_SEC;
-    assert_int_equal(key_new(&key, &e), OK);
-    assert_int_equal(key_public_der(slice_str(key), &der, &len, &e), OK);
-    struct cert_request rq = {.public_der = slice_of(der, len),
-                              .name = name,
-                              .not_before = now - 60,
-                              .not_after = now + 3600};
-    assert_int_equal(ca_sign(ca, &rq, &pem, &e), OK);
-    assert_int_equal(tls_identity_new(&id, slice_str(pem), slice_str(key),
-                                      ca_cert_pem(ca), &e),
-                     OK);
-    struct tls_options opt = {
-        .role = role, .alpn = {alpn, role == TLS_SERVER ? "http/1.1" : NULL},
-        .alpn_optional = role == TLS_SERVER, .ask_peer = role == TLS_SERVER};
-    assert_int_equal(tls_settings_new(out, &opt, id, SLICE_NONE, &e), OK);
-    tls_identity_unref(id);
-    mem_free(pem);
-    mem_free(der);
-    mem_wipe_free(key, strlen(key));
-}
-
 static int make_identities(void **state)
 {
-    struct error e;
-    struct ca *ca;
-    int64_t now = clock_real_ns() / NSEC_PER_SEC;
+    const slice web = SLICE("spiffe://test/ns/shop/sa/web");
+    struct ca *ca = ids_ca(SLICE("test"));
     (void)state;
-    assert_int_equal(ca_new(&ca, SLICE("test"), now - 60, 86400, &e), OK);
-    settings_of(ca, controller, TLS_SERVER, "h2", &server_tls);
-    slice web = SLICE("spiffe://test/ns/shop/sa/web");
-    settings_of(ca, web, TLS_CLIENT, "h2", &client_tls);
-    settings_of(ca, web, TLS_CLIENT, "http/1.1", &client_tls1);
+    server_tls = ids_settings(ca, controller, TLS_SERVER, TLS_ALPN_H2);
+    client_tls = ids_settings(ca, web, TLS_CLIENT, TLS_ALPN_H2);
+    client_tls1 = ids_settings(ca, web, TLS_CLIENT, TLS_ALPN_HTTP1);
     ca_free(ca);
     return 0;
 }
