@@ -3,6 +3,13 @@
 #ifndef TULLE_TESTS_IDS_H
 #define TULLE_TESTS_IDS_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/tls/cert.h"

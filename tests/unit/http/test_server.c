@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server and client over loopback sockets: plain and TLS, both
  * versions, bodies larger than every window, closing at every turn. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -61,7 +61,8 @@ static void on_conn_closed(struct http_conn *c, enum status why)
     r->closed++;
 }
 
-static const struct http_conn_events conn_events = {.on_closed = on_conn_closed};
+static const struct http_conn_events conn_events = {
+    .on_closed = on_conn_closed};
 
 static void on_client(void *arg, enum status rc, struct http_conn *c,
                       const struct tls_peer *peer, const char *reason)
@@ -198,8 +199,7 @@ static void check_echo(struct tls_settings *stls, struct tls_settings *ctls,
     assert_int_equal(c.ends, 1);
     assert_int_equal(c.credited, BIG);
     /* what one exchange may hold, and what one read adds */
-    assert_true(r.answers.most_held <=
-                r.limits.stream_window_max + LOOP_LENT);
+    assert_true(r.answers.most_held <= r.limits.stream_window_max + LOOP_LENT);
     rig_fini(&r);
 }
 
@@ -365,7 +365,8 @@ static void test_cap(void **state)
     rig_init(&r, NULL, 1);
     rig_connect(&r, NULL);
     first = r.conn;
-    rig_dial(&r, NULL, SLICE_NONE); /* the kernel accepts, the server does not */
+    rig_dial(&r, NULL,
+             SLICE_NONE); /* the kernel accepts, the server does not */
     TURN_UNTIL(&r.t, r.connected == 2);
     struct call c = {.at_once = 1};
     assert_true(call_start(&c, r.conn, SLICE("/")));
@@ -473,7 +474,7 @@ static void test_raw_http1(void **state)
 static void test_raw_bad(void **state)
 {
     static const char *const bad[] = {
-        "GET / HTTP/1.1\r\n\r\n",       /* no Host */
+        "GET / HTTP/1.1\r\n\r\n", /* no Host */
         "\x16\x03\x01\x02nonsense\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\nxx", /* not quite the preface */
         "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n"
@@ -487,8 +488,7 @@ static void test_raw_bad(void **state)
         raw_open(&w, &r);
         raw_say(&w, bad[i]);
         TURN_UNTIL(&r.t, w.ended || w.failed);
-        assert_true(raw_has(&w, "HTTP/1.1 400") ||
-                    raw_has(&w, "HTTP/1.1 505"));
+        assert_true(raw_has(&w, "HTTP/1.1 400") || raw_has(&w, "HTTP/1.1 505"));
         assert_int_equal(r.answers.begun, 0);
         raw_close(&w);
         TURN_UNTIL(&r.t, http_server_connections(r.server) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
@@ -23,7 +23,9 @@ static enum apply apply_line(const char *line, const struct view *current,
 
 static void view_line(struct text *t, const struct view *v)
 {
-    struct msg m = {.type = MSG_VIEW, .kind = v->kind, .key = v->key,
+    struct msg m = {.type = MSG_VIEW,
+                    .kind = v->kind,
+                    .key = v->key,
                     .hash = slice_str(v->hash),
                     .view = (struct view *)(uintptr_t)v};
     text_init(t, 1 << 16);

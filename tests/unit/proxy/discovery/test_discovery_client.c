@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session against a controller that does what the test says, over mTLS on
  * loopback. Times are short options, nobody sleeps. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -123,8 +123,11 @@ static void say_msg(struct fake *f, const struct msg *m)
 /* Gives the view away. */
 static void say_view(struct fake *f, struct view *v)
 {
-    struct msg m = {.type = MSG_VIEW, .kind = v->kind, .key = v->key,
-                    .hash = slice_str(v->hash), .view = v};
+    struct msg m = {.type = MSG_VIEW,
+                    .kind = v->kind,
+                    .key = v->key,
+                    .hash = slice_str(v->hash),
+                    .view = v};
     say_msg(f, &m);
     view_unref(v);
 }
@@ -287,8 +290,9 @@ static void test_nack(void **state)
     struct fake *f = &r.fakes[0];
     get_in_sync(&r, f);
     /* what cannot be read */
-    say(f, "{\"type\":\"destination\",\"key\":\"10.0.0.1:80\",\"hash\":"
-           "\"0123456789abcdef0123456789abcdef\",\"view\":{\"resolution\":7}}\n");
+    say(f,
+        "{\"type\":\"destination\",\"key\":\"10.0.0.1:80\",\"hash\":"
+        "\"0123456789abcdef0123456789abcdef\",\"view\":{\"resolution\":7}}\n");
     TURN_UNTIL(&r.t, heard(f, "\"nack\""));
     assert_true(heard(f, "resolution"));
     assert_int_equal(discovery_client_stats(r.c).nacks, 1);
@@ -317,7 +321,8 @@ static void test_delta(void **state)
     rig_init(&r, quick(), 1, server_tls);
     struct fake *f = &r.fakes[0];
     get_in_sync(&r, f);
-    (void)lookup_hold(r.lk, VIEW_BACKEND, SLICE("shop/cart:80"), &w, NULL, NULL);
+    (void)lookup_hold(r.lk, VIEW_BACKEND, SLICE("shop/cart:80"), &w, NULL,
+                      NULL);
     TURN_UNTIL(&r.t, heard(f, "shop/cart:80"));
     /* far more endpoints than change, or a snapshot were shorter */
     enum { MANY = 50 };
@@ -343,8 +348,8 @@ static void test_delta(void **state)
         text_fini(&json);
         view_unref(v);
     }
-    struct msg m = {.type = MSG_DELTA, .kind = VIEW_BACKEND,
-                    .key = SLICE("shop/cart:80")};
+    struct msg m = {
+        .type = MSG_DELTA, .kind = VIEW_BACKEND, .key = SLICE("shop/cart:80")};
     arena_init(&a, 1 << 20);
     assert_true(delta_make(views[0], views[1], &a, &m.delta));
     m.hash = slice_str(views[1]->hash);
@@ -395,14 +400,15 @@ static void test_reconnect(void **state)
     fake_stop(one);
     one->server = NULL;
     TURN_UNTIL(&r.t, r.lost == 1);
-    assert_int_equal(lookup_destination(r.lk, SLICE("10.0.0.1:80"), &v, NULL,
-                                        NULL, NULL),
-                     OK);
+    assert_int_equal(
+        lookup_destination(r.lk, SLICE("10.0.0.1:80"), &v, NULL, NULL, NULL),
+        OK);
     assert_int_equal(v->destination.resolution, RESOLUTION_KNOWN);
     TURN_UNTIL(&r.t, two->x && heard(two, expected));
     assert_true(heard(two, "\"workload\""));
     /* "same" is enough */
-    struct msg same = {.type = MSG_SAME, .kind = VIEW_WORKLOAD,
+    struct msg same = {.type = MSG_SAME,
+                       .kind = VIEW_WORKLOAD,
                        .hash = slice_str(lookup_workload(r.lk)->hash)};
     say_msg(two, &same);
     TURN_UNTIL(&r.t, r.synced == 2);

@@ -3,6 +3,13 @@
 #ifndef TULLE_TESTS_VIEWS_H
 #define TULLE_TESTS_VIEWS_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
 #include "lib/mesh/wire.h"
 
 UNUSED static struct view *view_of(enum view_kind kind, slice key, slice json)
@@ -23,8 +30,8 @@ UNUSED static struct view *destination_of(const char *key, const char *b1,
     v->destination.resolution = RESOLUTION_KNOWN;
     v->destination.service = SLICE("shop/cart:80");
     v->destination.backends_len = (b1 != NULL) + (b2 != NULL);
-    v->destination.backends =
-        arena_alloc(&v->arena, 2 * sizeof *v->destination.backends);
+    v->destination.backends = arena_alloc(&v->arena,
+                                          2 * sizeof *v->destination.backends);
     v->destination.backends[0] = (struct backend_ref){slice_str(b1), 1};
     v->destination.backends[1] = (struct backend_ref){slice_str(b2), 1};
     text_init(&t, 4096);
@@ -40,8 +47,7 @@ UNUSED static struct view *backend_of(const char *key, const char *address)
     struct text t;
     v->backend.service = slice_str(key);
     v->backend.endpoints_len = 1;
-    v->backend.endpoints =
-        arena_alloc(&v->arena, sizeof *v->backend.endpoints);
+    v->backend.endpoints = arena_alloc(&v->arena, sizeof *v->backend.endpoints);
     v->backend.endpoints[0] =
         (struct backend_endpoint){.address = slice_str(address), .weight = 1};
     text_init(&t, 4096);

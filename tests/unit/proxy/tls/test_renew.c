@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates from a controller that does what the test says; and who hears of
  * them. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "lib/base/file.h"
 #include "lib/mesh/wire.h"
@@ -145,21 +145,21 @@ static void rig_init(struct rig *r, slice server_name)
     text_init(&r->f.body, 1 << 20);
     r->f.ca = ids_ca(SLICE("test"));
     r->f.renew_in = 3600;
-    struct tls_settings *tls =
-        ids_settings(r->f.ca, server_name, TLS_SERVER, TLS_ALPN_H2);
+    struct tls_settings *tls = ids_settings(r->f.ca, server_name, TLS_SERVER,
+                                            TLS_ALPN_H2);
     struct http_server_options opt = {.tls = tls,
                                       .limits = http_limits_default};
     assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &opt.at), OK);
-    assert_int_equal(http_server_start(&r->f.server, &r->t.loop, &opt,
-                                       fake_take, &r->f, &e),
-                     OK);
+    assert_int_equal(
+        http_server_start(&r->f.server, &r->t.loop, &opt, fake_take, &r->f, &e),
+        OK);
     tls_settings_unref(tls);
     snprintf(r->dir, sizeof r->dir, "/tmp/tulle-renew-XXXXXX");
     assert_non_null(mkdtemp(r->dir));
     snprintf(r->token_file, sizeof r->token_file, "%s/token", r->dir);
-    assert_int_equal(file_write_atomic(slice_str(r->token_file),
-                                       SLICE("first\n"), 0600, &e),
-                     OK);
+    assert_int_equal(
+        file_write_atomic(slice_str(r->token_file), SLICE("first\n"), 0600, &e),
+        OK);
     r->opt.controllers[0] = *http_server_address(r->f.server);
     r->opt.controllers_len = 1;
     r->opt.bundle_pem = ca_cert_pem(r->f.ca);
@@ -216,8 +216,8 @@ static void test_first(void **state)
     struct rig r;
     (void)state;
     rig_init(&r, controller);
-    struct identity_watch *early =
-        identity_watch_new(r.id, &r.t.loop, on_identity, &r);
+    struct identity_watch *early = identity_watch_new(r.id, &r.t.loop,
+                                                      on_identity, &r);
     rig_start(&r);
     assert_true(slice_eq(renew_controller(r.renew), controller));
     TURN_UNTIL(&r.t, issued(&r, 1) && r.heard == 1);
@@ -228,8 +228,8 @@ static void test_first(void **state)
     int64_t in = renew_stats(r.renew).renew_at - clock_real_ns() / NSEC_PER_SEC;
     assert_in_range(in, 3600 * 9 / 10 - 2, 3600);
     /* who comes later hears it too */
-    struct identity_watch *late =
-        identity_watch_new(r.id, &r.t.loop, on_identity, &r);
+    struct identity_watch *late = identity_watch_new(r.id, &r.t.loop,
+                                                     on_identity, &r);
     TURN_UNTIL(&r.t, r.heard == 2);
     assert_int_equal(identity_watches(r.id), 2);
     identity_watch_close(early, on_closed, &r);
@@ -251,9 +251,9 @@ static void test_join_token_once(void **state)
     TURN_UNTIL(&r.t, issued(&r, 1));
     assert_string_equal(r.f.token, "first");
     assert_string_equal(r.f.name, "spiffe://test/ns/shop/sa/web");
-    assert_int_equal(file_write_atomic(slice_str(r.token_file),
-                                       SLICE("second"), 0600, &e),
-                     OK);
+    assert_int_equal(
+        file_write_atomic(slice_str(r.token_file), SLICE("second"), 0600, &e),
+        OK);
     TURN_UNTIL(&r.t, issued(&r, 2));
     assert_string_equal(r.f.token, "");
     assert_int_equal(r.f.by_certificate, 1);
@@ -269,9 +269,9 @@ static void test_token_again(void **state)
     r.f.renew_in = 0;
     rig_start(&r);
     TURN_UNTIL(&r.t, issued(&r, 1));
-    assert_int_equal(file_write_atomic(slice_str(r.token_file),
-                                       SLICE("second"), 0600, &e),
-                     OK);
+    assert_int_equal(
+        file_write_atomic(slice_str(r.token_file), SLICE("second"), 0600, &e),
+        OK);
     TURN_UNTIL(&r.t, issued(&r, 2));
     assert_string_equal(r.f.token, "second");
     assert_int_equal(r.f.by_certificate, 0);
@@ -309,9 +309,9 @@ static void test_no_token(void **state)
     rig_start(&r);
     TURN_UNTIL(&r.t, renew_stats(r.renew).failures >= 2);
     assert_int_equal(r.f.asked, 0);
-    assert_int_equal(file_write_atomic(slice_str(r.token_file), SLICE("late"),
-                                       0600, &e),
-                     OK);
+    assert_int_equal(
+        file_write_atomic(slice_str(r.token_file), SLICE("late"), 0600, &e),
+        OK);
     TURN_UNTIL(&r.t, issued(&r, 1));
     assert_string_equal(r.f.token, "late");
     rig_fini(&r);
@@ -334,8 +334,8 @@ static void test_bundle(void **state)
     struct rig r;
     (void)state;
     rig_init(&r, controller);
-    struct identity_watch *w =
-        identity_watch_new(r.id, &r.t.loop, on_identity, &r);
+    struct identity_watch *w = identity_watch_new(r.id, &r.t.loop, on_identity,
+                                                  &r);
     rig_start(&r);
     TURN_UNTIL(&r.t, r.heard == 1);
     struct tls_identity *before = identity_now(r.id);
