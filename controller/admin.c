@@ -139,8 +139,7 @@ static void send_where(struct visit *v)
     text_fini(&line);
 }
 
-static void on_change(struct registry_watch *w,
-                      const struct registry_change *c)
+static void on_change(struct registry_watch *w, const struct registry_change *c)
 {
     struct visit *v = CONTAINER_OF(w, struct visit, watch);
     struct text line;
@@ -205,8 +204,9 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
             pages[i].page(v);
             return;
         }
-    reply_text(v, 404, SLICE("/live /ready /metrics /v1/registry "
-                             "/v1/registry?watch /v1/sessions\n"));
+    reply_text(v, 404,
+               SLICE("/live /ready /metrics /v1/registry "
+                     "/v1/registry?watch /v1/sessions\n"));
 }
 
 static void on_body(struct exchange *x, slice data, bool end)

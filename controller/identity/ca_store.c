@@ -90,8 +90,7 @@ static enum status check(const struct ca *ca, const struct paths *p,
     return OK;
 }
 
-static enum status load(struct ca **out, const struct paths *p,
-                        struct error *e)
+static enum status load(struct ca **out, const struct paths *p, struct error *e)
 {
     struct text cert, key;
     enum status rc;

@@ -36,7 +36,7 @@ enum call_kind {
 struct call {
     struct list node;
     struct mesh_api *api;
-    struct exchange *x; /* NULL: over */
+    struct exchange *x;          /* NULL: over */
     const struct tls_peer *peer; /* lives as long as the exchange */
     enum call_kind kind;
     struct text body;
@@ -152,8 +152,7 @@ static void issue(struct call *c)
     arena_init(&arena, 2 * CERTIFICATE_BODY_MAX);
     rc = certificate_request_decode(text_slice(&c->body), &arena, &req, &e);
     if (!rc)
-        rc = issuer_issue(c->api->issuer, &req, c->peer,
-                          loop_now(c->api->loop),
+        rc = issuer_issue(c->api->issuer, &req, c->peer, loop_now(c->api->loop),
                           clock_real_ns() / NSEC_PER_SEC, &is, &e);
     if (rc)
         refuse(c, status_of(rc), e.text);

@@ -5,9 +5,9 @@
 
 void controller_metrics(const struct controller_numbers *n, struct text *out)
 {
-#define X(name, type, help, value)                                       \
-    text_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", #name,     \
-                help, #name, #type, #name, (long long)(value));
+#define X(name, type, help, value)                                         \
+    text_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", #name, help, \
+                #name, #type, #name, (long long)(value));
 #include "controller/telemetry/metrics.def"
 #undef X
 }

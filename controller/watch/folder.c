@@ -71,8 +71,8 @@ static void on_sign(void *arg)
 
 static bool is_manifest(slice name)
 {
-    return slice_ends(name, SLICE(".yaml")) || slice_ends(name, SLICE(".yml")) ||
-           slice_ends(name, SLICE(".json"));
+    return slice_ends(name, SLICE(".yaml")) ||
+           slice_ends(name, SLICE(".yml")) || slice_ends(name, SLICE(".json"));
 }
 
 static void look(struct seen_file *out, const struct stat *st)

@@ -51,9 +51,9 @@ static void rig_init(struct rig *r)
     snprintf(r->state, sizeof r->state, "/tmp/tulle-test-XXXXXX");
     assert_non_null(mkdtemp(r->state));
     turner_init(&r->t);
-    assert_int_equal(ca_store_open(&r->ca, slice_str(r->state), DOMAIN,
-                                   today(), 86400, &e),
-                     OK);
+    assert_int_equal(
+        ca_store_open(&r->ca, slice_str(r->state), DOMAIN, today(), 86400, &e),
+        OK);
     r->registry = registry_new();
     registry_set_synced(r->registry, true);
     r->resolve = (struct resolve_settings){DOMAIN, ca_cert_pem(r->ca),
@@ -152,7 +152,7 @@ static void on_done(struct exchange *x)
     ((struct rig *)x->owner)->x = NULL;
 }
 
-static const struct exchange_events events = {on_head, on_body, on_trailers,
+static const struct exchange_events events = {on_head, on_body,  on_trailers,
                                               on_sent, on_reset, on_done};
 
 static void on_closed(struct http_conn *c, enum status why)
@@ -192,14 +192,14 @@ static void connect_as(struct rig *r, const char *chain)
     struct error e;
 
     hang_up(r);
-    if (chain && tls_identity_new(&id, slice_str(chain), slice_str(r->key),
-                                  roots, &e))
+    if (chain &&
+        tls_identity_new(&id, slice_str(chain), slice_str(r->key), roots, &e))
         fail_msg("%s", e.text);
     assert_int_equal(tls_settings_new(&tls, &opt, id, roots, &e), OK);
     assert_int_equal(http_client_start(&r->client, &r->t.loop,
                                        mesh_api_address(r->api), tls,
-                                       CONTROLLER, 5 * NSEC_PER_SEC,
-                                       &r->limits, on_client, r),
+                                       CONTROLLER, 5 * NSEC_PER_SEC, &r->limits,
+                                       on_client, r),
                      OK);
     tls_settings_unref(tls);
     tls_identity_unref(id);
@@ -245,9 +245,9 @@ static char *ask(struct rig *r, const char *token)
     if (r->status != 200)
         return NULL;
     arena_init(&arena, 1 << 20);
-    assert_int_equal(certificate_answer_decode(text_slice(&r->body), &arena,
-                                               &answer, &e),
-                     OK);
+    assert_int_equal(
+        certificate_answer_decode(text_slice(&r->body), &arena, &answer, &e),
+        OK);
     chain = mem_str(answer.chain);
     arena_reset(&arena);
     return chain;
@@ -259,8 +259,8 @@ static char *join(struct rig *r, const char *pod)
     struct error e;
 
     assert_int_equal(join_token_new(slice_str(r->state), DOMAIN,
-                                    SLICE("shop/cart"), slice_str(pod),
-                                    today(), 600, token, &e),
+                                    SLICE("shop/cart"), slice_str(pod), today(),
+                                    600, token, &e),
                      OK);
     connect_as(r, NULL);
     chain = ask(r, token);
@@ -291,19 +291,18 @@ static void a_proxy_joins_and_hears(void **state)
     renewed = ask(&r, "");
     assert_non_null(renewed);
     post(&r, "/v1/session", slice_str(lines), false);
-    TURN_UNTIL(&r.t, heard(&r, "\"unknown\"") &&
-                         heard(&r, "\"type\":\"remove\""));
+    TURN_UNTIL(&r.t,
+               heard(&r, "\"unknown\"") && heard(&r, "\"type\":\"remove\""));
     assert_int_equal(r.status, 200);
     assert_int_equal(publisher_sessions(r.publisher), 1);
     object_put(r.registry,
                "{'apiVersion':'v1','kind':'Service','metadata':{'name':"
                "'cart','namespace':'shop'},'spec':{'ports':[{'port':80}]}}");
-    object_put(r.registry,
-               "{'apiVersion':'v1','kind':'Pod','metadata':{'name':"
-               "'cart-1','namespace':'shop'},'spec':{"
-               "'serviceAccountName':'cart'}}");
-    TURN_UNTIL(&r.t, heard(&r, "\"known\"") &&
-                         heard(&r, "\"type\":\"workload\""));
+    object_put(r.registry, "{'apiVersion':'v1','kind':'Pod','metadata':{'name':"
+                           "'cart-1','namespace':'shop'},'spec':{"
+                           "'serviceAccountName':'cart'}}");
+    TURN_UNTIL(&r.t,
+               heard(&r, "\"known\"") && heard(&r, "\"type\":\"workload\""));
     assert_false(r.ended);
     hang_up(&r);
     TURN_UNTIL(&r.t, publisher_sessions(r.publisher) == 0);

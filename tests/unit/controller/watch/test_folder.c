@@ -78,7 +78,8 @@ static int make(const char *path)
     return mkdir(path, 0700);
 }
 
-#define SPACE(name) "apiVersion: v1\nkind: Namespace\nmetadata: {name: " name "}\n"
+#define SPACE(name) \
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: " name "}\n"
 
 static void place_init(struct place *p)
 {
@@ -194,9 +195,9 @@ static void no_folder_no_start(void **state)
 
     (void)state;
     turner_init(&t);
-    assert_int_not_equal(folder_start(&s, &t.loop, SLICE("/nowhere/at/all"),
-                                      &events, NULL, &e),
-                         OK);
+    assert_int_not_equal(
+        folder_start(&s, &t.loop, SLICE("/nowhere/at/all"), &events, NULL, &e),
+        OK);
     assert_non_null(strstr(e.text, "/nowhere/at/all"));
     turner_fini(&t);
 }
