@@ -287,7 +287,7 @@ static enum status read_int(struct json v, int64_t min, int64_t max,
 
 static enum status read_u64(struct json v, uint64_t *out, struct error *e)
 {
-    int64_t n;
+    int64_t n = 0;
 
     if (json_type(v) == JSON_STRING &&
         slice_to_u64(slice_str(node_of(v)->valuestring), UINT64_MAX, out) == OK)

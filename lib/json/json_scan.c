@@ -142,7 +142,7 @@ static enum status scan_hex4(struct scan *s, uint64_t *out)
 
 static enum status scan_unicode(struct scan *s)
 {
-    uint64_t first, second;
+    uint64_t first = 0, second = 0;
     enum status rc = scan_hex4(s, &first);
 
     if (rc)

@@ -46,8 +46,8 @@ static double in_base(slice s, unsigned base)
     double n = 0;
 
     for (size_t i = 0; i < s.len; i++) {
-        int c = s.ptr[i];
-        int value = digit((char)c) ? c - '0' : (c | 32) - 'a' + 10;
+        int c = (unsigned char)s.ptr[i];
+        int value = digit(s.ptr[i]) ? c - '0' : (c | 32) - 'a' + 10;
         n = n * base + value;
     }
     return n;
@@ -56,7 +56,7 @@ static double in_base(slice s, unsigned base)
 static bool hexadecimal(slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        int c = s.ptr[i] | 32;
+        int c = (unsigned char)s.ptr[i] | 32;
         if (!digit(s.ptr[i]) && !(c >= 'a' && c <= 'f'))
             return false;
     }

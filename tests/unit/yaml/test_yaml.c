@@ -150,6 +150,11 @@ static void test_limits(void **state UNUSED)
     refused(text_slice(&t), ERR_TOO_BIG,
             "mesh/f.yaml:5002:1: too many documents");
     text_clear(&t);
+    for (int i = 0; i < 33; i++)
+        text_printf(&t, "%%TAG !t%d! x\n", i);
+    refused(text_slice(&t), ERR_TOO_BIG,
+            "mesh/f.yaml: too many %TAG directives");
+    text_clear(&t);
     for (int i = 0; i <= YAML_BYTES_MAX; i++)
         text_add_char(&t, ' ');
     refused(text_slice(&t), ERR_TOO_BIG,
