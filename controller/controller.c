@@ -8,6 +8,7 @@
 #include "controller/controller.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "controller/admin.h"
 #include "controller/identity/ca_store.h"
@@ -307,8 +308,12 @@ static void prepare(struct controller *c)
 static enum status start(struct controller *c, struct error *e)
 {
     const struct controller_config *cfg = c->config;
+    char old[STATE_PATH];
     enum status rc = signals_start(&c->signals, &c->loop, on_signal, c, e);
 
+    /* What an earlier run left would say that we are ready. */
+    if (!rc && !slice_to_cstr(cfg->ready_file, old, sizeof old) && old[0])
+        (void)unlink(old);
     if (!rc)
         rc = start_admin(c, e);
     if (rc)

@@ -90,8 +90,10 @@ static void refuse(struct call *c, unsigned status, const char *why)
     struct json_write w;
     struct text body;
 
-    log_info(&log_, "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
-             FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
+    /* Strangers can make 404s at will; a 403 is somebody's mistake or attack. */
+    log_at(&log_, status == 404 || status == 405 ? LOG_DEBUG : LOG_INFO,
+           "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
+           FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
     text_init(&body, 4096);
     json_write_init(&w, &body);
     json_write_object(&w);
@@ -177,7 +179,7 @@ static void on_send(void *owner, slice line)
 {
     struct call *c = owner;
 
-    if (c->x)
+    if (c->x && !c->x->end_out)
         exchange_send_body(c->x, line, false);
 }
 
@@ -242,7 +244,7 @@ static void session_begin(struct call *c, bool end)
 static void session_body(struct call *c, slice data, bool end)
 {
     session_input(c->seat.session, data, loop_now(c->api->loop));
-    if (end && c->x)
+    if (end && c->x && !c->x->end_out)
         exchange_send_body(c->x, SLICE_NONE, true);
 }
 
