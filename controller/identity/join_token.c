@@ -66,7 +66,7 @@ static enum status read_file(const char *path, struct join_token *out,
     enum status rc;
 
     text_init(&content, 4096);
-    rc = state_read(path, true, &content, e);
+    rc = state_read_secret(path, &content, e);
     if (!rc)
         rc = parse(text_slice(&content), out, e);
     text_fini(&content);
