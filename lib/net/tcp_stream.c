@@ -37,12 +37,12 @@ struct tcp_stream {
     struct bufq out;
     tcp_connected_fn *connected; /* still connecting: who waits */
     int fd;
-    int events;     /* what we poll for */
-    bool blocked;   /* the kernel took less than we had */
-    bool shut_sent; /* shutdown(SHUT_WR) was called */
-    bool dead;      /* failed or peer's error: nothing more goes out */
+    int events;      /* what we poll for */
+    bool blocked;    /* the kernel took less than we had */
+    bool shut_sent;  /* shutdown(SHUT_WR) was called */
+    bool dead;       /* failed or peer's error: nothing more goes out */
     bool peer_ended; /* read to its end */
-    bool lingering; /* closed by the owner, still flushing */
+    bool lingering;  /* closed by the owner, still flushing */
 };
 
 static struct tcp_stream *self(struct stream *s)

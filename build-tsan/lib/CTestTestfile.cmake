@@ -1,6 +1,0 @@
-# CMake generated Testfile for 
-# Source directory: /work/wt/disc/lib
-# Build directory: /work/wt/disc/build-tsan/lib
-# 
-# This file includes the relevant testing commands required for 
-# testing this directory and lists subdirectories to be tested as well.
