@@ -94,7 +94,7 @@ static void accept_transparent(struct worker_listener *wl, struct stream *s,
         return;
     }
     if (wl->spec->inbound)
-        inbound_accept(wl->worker, s, &to, client);
+        inbound_accept(wl->worker, s, &to, address_port(&to), client);
     else
         outbound_accept(wl->worker, s, address_format(&to, text), &to, client);
 }
@@ -124,7 +124,8 @@ static void on_accept(void *owner, int fd, const struct address *client)
     if (wl->spec->transparent)
         accept_transparent(wl, s, fd, client);
     else if (inbound)
-        inbound_accept(w, s, &wl->spec->app, client);
+        inbound_accept(w, s, &wl->spec->app,
+                       address_port(listener_address(wl->listener)), client);
     else
         outbound_accept(w, s, slice_str(wl->spec->service), NULL, client);
 }
@@ -176,7 +177,7 @@ static void deliver_self(void *owner, const struct address *to,
         return;
     }
     inbound_accept_self(w, s, wl->spec->transparent ? to : &wl->spec->app,
-                        tls_identity_name(id), to);
+                        address_port(to), tls_identity_name(id), to);
 }
 
 /* ---- identity, workload: when to open ---- */

@@ -15,7 +15,7 @@
 enum {
     BODY_DEFAULT = 1024,
     REPLY_MAX = 2048,
-    METRICS_MAX = 8 << 20,
+    METRICS_MAX = 32 << 20,
     LEVELS_MAX = 512,
 };
 

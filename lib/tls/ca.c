@@ -20,6 +20,7 @@
  * subject, a critical subject alternative name. */
 
 enum {
+    ROOTS_MAX = 64,
     SERIAL_LEN = 16,
     COMMON_NAME_MAX = 64, /* ub-common-name, RFC 5280 appendix A */
     DNS_MAX = 253,
@@ -310,6 +311,19 @@ static char *root_domain(X509 *cert)
     GENERAL_NAMES_free(names);
     ERR_clear_error();
     return copy;
+}
+
+enum status cert_root_domain(slice pem, char **domain, struct error *e)
+{
+    STACK_OF(X509) *roots = NULL;
+    enum status rc = pem_certs(pem, PEM_ROOTS_MAX, ROOTS_MAX, &roots, e);
+
+    *domain = NULL;
+    if (rc)
+        return rc;
+    *domain = root_domain(sk_X509_value(roots, 0));
+    sk_X509_pop_free(roots, X509_free);
+    return OK;
 }
 
 enum status ca_load(struct ca **out, slice cert_pem, slice key_pem,

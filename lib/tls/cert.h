@@ -16,7 +16,7 @@
 CHECKED enum status key_new(char **pem, struct error *e);
 
 /* A CSR signed by the key, with the wanted name as URI SAN (informative: the
- * issuer decides). */
+ * issuer decides); without one when `name` is empty. */
 CHECKED enum status csr_new(slice key_pem, slice name, char **csr_pem,
                             struct error *e);
 /* Checks size (<= 16 KiB), signature and key type (P-256 only) of a CSR; gives
@@ -58,6 +58,9 @@ CHECKED enum status key_public_der(slice key_pem, char **der, size_t *len,
 /* Dates of the first certificate of a PEM, seconds since 1970. */
 CHECKED enum status cert_dates(slice pem, int64_t *not_before,
                                int64_t *not_after, struct error *e);
+/* Trust domain in the URI of the first certificate of a PEM of roots: heap, empty
+ * when it names none. */
+CHECKED enum status cert_root_domain(slice pem, char **domain, struct error *e);
 /* Hex SHA-256 of bytes, for fingerprints and content hashes: 64 characters. */
 void sha256_hex(slice bytes, char out[65]);
 /* `n` random bytes as hex (2n characters and a 0), from OpenSSL. */

@@ -22,13 +22,15 @@ static bool csr_build(X509_REQ *req, EVP_PKEY *key, slice name)
     GENERAL_NAMES *names = NULL;
     bool ok = false;
 
-    names = san_new();
-    if (!names || !san_add(names, GEN_URI, name) ||
-        !X509V3_add1_i2d(&exts, NID_subject_alt_name, names, 0,
-                         X509V3_ADD_DEFAULT))
+    names = slice_empty(name) ? NULL : san_new();
+    if (!slice_empty(name) &&
+        (!names || !san_add(names, GEN_URI, name) ||
+         !X509V3_add1_i2d(&exts, NID_subject_alt_name, names, 0,
+                          X509V3_ADD_DEFAULT)))
         goto out;
     ok = X509_REQ_set_version(req, X509_REQ_VERSION_1) &&
-         X509_REQ_set_pubkey(req, key) && X509_REQ_add_extensions(req, exts) &&
+         X509_REQ_set_pubkey(req, key) &&
+         (!exts || X509_REQ_add_extensions(req, exts)) &&
          X509_REQ_sign(req, key, EVP_sha256()) > 0;
 out:
     sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
@@ -44,7 +46,7 @@ enum status csr_new(slice key_pem, slice name, char **csr_pem, struct error *e)
     enum status rc;
 
     *csr_pem = NULL;
-    if (!verify_spiffe_name(name))
+    if (!slice_empty(name) && !verify_spiffe_name(name))
         return error_set(e, ERR_INVALID, "request: \"%.*s\" is not a name",
                          FMT(name));
     rc = pem_key(key_pem, &key, e);

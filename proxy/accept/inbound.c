@@ -34,6 +34,7 @@ struct inbound {
     unsigned state;
     struct log log;
     struct address app, client;
+    uint16_t port;
     char *first;
     size_t first_len;
     struct timer timer;
@@ -77,7 +78,8 @@ static void go_plain(struct inbound *in, bool input_ended)
     telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
     stream_read(s, false);
     struct target *t =
-        target_inbound(w, &in->app, SLICE_NONE, false, &in->client);
+        target_inbound(w, &in->app, in->port, SLICE_NONE, false,
+                       &in->client);
     struct conduit_options opt = {
         .target = t,
         .silence = 0, /* we have waited already */
@@ -222,7 +224,8 @@ static void on_handshake(void *arg, enum status rc, struct stream *tls,
         return;
     }
     fsm_move(states, &in->state, IN_LINK, &in->log);
-    in->target = target_inbound(w, &in->app, peer->name, true, &in->client);
+    in->target = target_inbound(w, &in->app, in->port, peer->name, true,
+                                &in->client);
     struct link_options opt = w->up.link;
     opt.limits = &w->inbound_link;
     in->link = link_serve(&w->loop, tls, &opt, &link_events, in);
@@ -325,11 +328,13 @@ static void on_close(struct connection *conn)
 }
 
 void inbound_accept(struct worker *w, struct stream *s,
-                    const struct address *app, const struct address *client)
+                    const struct address *app, uint16_t port,
+                    const struct address *client)
 {
     struct inbound *in = MEM_NEW(struct inbound);
     in->s = s;
     in->app = *app;
+    in->port = port;
     in->client = *client;
     in->log = (struct log){.area = &area, .id = rand_u64(&w->loop.rand) >> 40};
     in->conn.drain = on_drain;
@@ -345,10 +350,10 @@ void inbound_accept(struct worker *w, struct stream *s,
 }
 
 void inbound_accept_self(struct worker *w, struct stream *s,
-                         const struct address *app, slice peer,
+                         const struct address *app, uint16_t port, slice peer,
                          const struct address *client)
 {
-    struct target *t = target_inbound(w, app, peer, true, client);
+    struct target *t = target_inbound(w, app, port, peer, true, client);
     struct conduit_options opt = {.target = t, .silence = 1};
     conduit_start(s, &opt);
     target_unref(t);

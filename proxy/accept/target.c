@@ -15,15 +15,16 @@ static struct target *new_target(struct worker *w, bool inbound,
 }
 
 struct target *target_inbound(struct worker *w, const struct address *app,
-                              slice peer, bool secured,
+                              uint16_t port, slice peer, bool secured,
                               const struct address *client)
 {
-    char text[ADDRESS_TEXT], port[8];
+    char text[ADDRESS_TEXT], name[8];
     struct target *t = new_target(w, true, client);
     t->secured = secured;
     t->peer = mem_str(peer);
-    int n = snprintf(port, sizeof port, "%u", address_port(app));
-    t->service = mem_str(slice_of(port, (size_t)n));
+    t->port = port;
+    int n = snprintf(name, sizeof name, "%u", port);
+    t->service = mem_str(slice_of(name, (size_t)n));
     t->fixed = endpoint_get(&w->up, address_format(app, text), SLICE_NONE, 1);
     /* The application is dialled, also where this pod would be recognised. */
     t->fixed->self = false;
@@ -82,8 +83,7 @@ const struct destination_view *target_destination(const struct target *t)
 enum protocol target_protocol(const struct target *t)
 {
     if (t->inbound)
-        return worker_port_protocol(t->worker,
-                                    address_port(&t->fixed->address));
+        return worker_port_protocol(t->worker, t->port);
     const struct destination_view *d = target_destination(t);
     return d ? d->protocol : PROTOCOL_DETECT;
 }

@@ -16,6 +16,7 @@ struct target {
     bool secured;             /* inbound: the peer proved `peer` by mTLS */
     struct address client;    /* who connected */
     struct lookup_watch dest; /* outbound to a service */
+    uint16_t port;            /* inbound: see accept.h */
     struct endpoint *fixed;   /* inbound, or outbound to an address */
     char *service;            /* for metrics and logs */
     char *peer;               /* identity of an inbound peer, "" if none */
@@ -27,7 +28,7 @@ struct target {
 
 /* Takes nothing; `peer` copied. Gives a reference. */
 struct target *target_inbound(struct worker *w, const struct address *app,
-                              slice peer, bool secured,
+                              uint16_t port, slice peer, bool secured,
                               const struct address *client);
 /* `key` is a destination key that the lookup knows; held from now on. */
 struct target *target_service(struct worker *w, slice key,

@@ -15,7 +15,7 @@
 #include "proxy/telemetry/telemetry.h"
 
 enum {
-    ROWS_MAX = 2000, /* of one worker, without the four "other" */
+    ROWS_MAX = 1000, /* of one worker, without the four "other" */
     SERVICE_MAX = WIRE_KEY_MAX,
     PEER_MAX = 600, /* the longest name of a workload */
     ROW_KEY_MAX = 4 + SERVICE_MAX + PEER_MAX,

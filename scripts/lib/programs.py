@@ -9,6 +9,8 @@ import subprocess
 import time
 
 STOP_SECONDS = 15
+# Below the range from which the kernel takes ports for outgoing connections.
+PORTS = range(20000, 32000)
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -18,14 +20,13 @@ class Failed(Exception):
 
 
 def free_ports(addresses):
-    """A free TCP port for each address, below the range from which the
-    kernel takes ports for outgoing connections: nobody takes them meanwhile.
-    """
+    """A free TCP port for each address, from PORTS: nobody takes them before
+    the program binds them."""
     held, ports = [], []
     try:
         for address in addresses:
             for _ in range(200):
-                port = random.randrange(20000, 32000)
+                port = random.choice(PORTS)
                 s = socket.socket()
                 held.append(s)
                 try:

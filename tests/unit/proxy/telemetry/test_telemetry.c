@@ -121,7 +121,7 @@ static void test_many_services(void **state)
             at_limit = mem_used();
     }
     assert_int_equal(mem_used(), at_limit);
-    assert_true(at_limit < 4 << 20);
+    assert_true(at_limit < 2 << 20);
     assert_int_equal(rig_value(&r, "proxy_traffic_rows"), ROWS_MAX + 1);
     assert_int_equal(rig_value(&r, REQUESTS("other", "200", "none")),
                      10000 - ROWS_MAX);
