@@ -40,7 +40,7 @@ struct worker {
     struct lookup *lookup;
     struct lookup_watch workload_watch;
     struct http_limits http;  /* accepted connections and applications */
-    struct http_limits inbound_link;
+    struct http_limits inbound_link, link_limits;
     struct upstream up;
     struct backends *backends;
     struct tls_settings *tls_server;
@@ -52,9 +52,11 @@ struct worker {
     uint32_t requests_inbound, requests_outbound;
     uint32_t max_connections, max_requests; /* this worker's share */
     bool open;      /* listeners accept: identity and workload are there */
-    bool draining;
-    struct timer grace, tick;
-    struct post identity_post, drain_post;
+    bool draining, closing;
+    int64_t grace_until;
+    struct timer tick;
+    struct identity_watch *identity_watch;
+    struct post drain_post;
 };
 
 /* Whatever was accepted is in the worker's list, so that a drain reaches it. */

@@ -109,6 +109,10 @@ void h1_arm(struct h1_conn *h)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    if (!wait) {
+        timer_stop(&h->c.loop->timers, &h->timer);
+        return;
+    }
     timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
 }
 
@@ -127,6 +131,8 @@ static void on_timer(struct timer *t)
         refuse(h, 408, "head not complete in time");
         return;
     }
+    if (!h->c.limits->body_timeout)
+        return;
     /* Stuck only if something is owed by the peer: its body, or room for what
      * we have queued. Waiting for an answer is the business of policy. */
     bool wants_body = h->read_state == H1_READ_BODY &&
@@ -272,6 +278,14 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     return used;
 }
 
+/* Bytes after the end of a response answer no request: never let the connection
+ * carry another (threat: response-queue poisoning). */
+static void note_surplus(struct h1_conn *h, bool ended, size_t used, slice in)
+{
+    if (!h->c.server && ended && used < in.len)
+        h->keep_alive = false;
+}
+
 static size_t take_response_head(struct h1_conn *h, slice in)
 {
     struct header fields[HTTP_HEADERS_MAX];
@@ -301,6 +315,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     bool end = !tunnel && (framing == H1_NO_BODY || h->body.done);
     if (framing == H1_UNTIL_CLOSE)
         h->keep_alive = false;
+    note_surplus(h, end, used, in);
     h->read_state = tunnel ? H1_READ_TUNNEL
                            : (end ? H1_READ_WAIT : H1_READ_BODY);
     exchange_got_head(x, &head, end);
@@ -333,6 +348,7 @@ static size_t take_body(struct h1_conn *h, slice in, bool *more)
 
     enum h1_body_event ev =
         h1_body_next(&h->body, in, h->c.limits, &used, &data, &err);
+    note_surplus(h, h->body.done, used, in);
     switch (ev) {
     case H1_BODY_MORE:
         *more = false;
@@ -521,6 +537,8 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
         return;
     }
     h->answered = true;
+    if (!h->c.server && h->read_state == H1_READ_WAIT)
+        h->keep_alive = false; /* surplus after the response */
     size_t used = 0;
     if (h->held_len == 0) {
         h->input_running = true;
@@ -598,7 +616,7 @@ static const struct stream_events stream_events = {
 static struct exchange *h1_open(struct http_conn *c)
 {
     struct h1_conn *h = self(c);
-    if (c->closed || c->draining || h->x || h->input_ended ||
+    if (c->closed || c->draining || h->x || h->input_ended || h->held_len ||
         h->read_state != H1_READ_HEAD)
         return NULL;
     h->keep_alive = true;

@@ -542,7 +542,7 @@ static void look_for_stuck(struct h2_conn *h, int64_t now)
 {
     LIST_EACH(node, &h->streams) {
         struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
-        if (s->out.len == 0 || s->x.over ||
+        if (s->out.len == 0 || s->x.over || !h->c.limits->body_timeout ||
             now - s->progress < h->c.limits->body_timeout)
             continue;
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
@@ -565,7 +565,8 @@ static void on_timer(struct timer *t)
         close_conn(h, STREAM_NOW, ERR_TIMEOUT);
         return;
     }
-    if (stream_queued(h->c.stream) && now - h->moved > lim->body_timeout) {
+    if (lim->body_timeout && stream_queued(h->c.stream) &&
+        now - h->moved > lim->body_timeout) {
         close_conn(h, STREAM_RESET, ERR_TIMEOUT);
         return;
     }

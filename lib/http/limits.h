@@ -17,7 +17,8 @@ struct http_limits {
     uint32_t chunk_line;     /* chunk size line with extensions */
     int64_t head_timeout;    /* ns, from first byte of a head to its end */
     int64_t idle_timeout;    /* ns, between exchanges */
-    int64_t body_timeout;    /* ns without progress while an exchange runs */
+    int64_t body_timeout;    /* ns without progress while an exchange runs; 0:
+                                none */
     uint32_t body_window;    /* bytes delivered and not yet consumed (HTTP/1) */
     uint32_t max_streams;    /* concurrent exchanges of one HTTP/2 session */
     uint32_t stream_window;  /* HTTP/2: first receive window of a stream */

@@ -46,6 +46,8 @@ void discovery_set_session(struct discovery *d,
 /* On loan, or NULL. */
 struct view *discovery_get(const struct discovery *d, enum view_kind kind,
                            slice key);
+/* Does anybody here want this key? */
+bool discovery_wants(const struct discovery *d, enum view_kind kind, slice key);
 /* Takes the reference. Views nobody asked for are kept for a while: backends come
  * before the destinations that name them. ERR_TOO_BIG: too many keys. */
 CHECKED enum status discovery_put(struct discovery *d, struct view *v);

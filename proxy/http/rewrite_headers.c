@@ -13,6 +13,8 @@ static enum verdict on_request(struct request *r)
 {
     const struct target *t = r->target;
     headers_drop(&r->head->headers, HDR_TULLE);
+    if (slice_empty(r->head->authority)) /* HTTP/1.0 without Host */
+        r->head->authority = slice_str(t->service);
     if (!t->inbound || !t->secured)
         return GO_ON;
     if (headers_add(&r->head->headers, SLICE("tulle-client-identity"),

@@ -13,6 +13,8 @@
 struct telemetry;
 
 struct telemetry *telemetry_new(struct loop *l, bool access_log);
+/* On its loop's thread, before loop_fini; every row given back, nobody reading.
+ * NULL is ignored. */
 void telemetry_free(struct telemetry *t);
 
 /* --- a row: everything between this pod and one other, one direction --- */
@@ -52,6 +54,8 @@ enum counter {
     COUNTER_UNKNOWN_DESTINATIONS,
     COUNTER_RETRIES,             /* after "never delivered" */
     COUNTER_ACCEPT_PAUSES,       /* out of descriptors */
+    COUNTER_HANDSHAKES_OUT_OK,
+    COUNTER_HANDSHAKES_OUT_FAILED,
     COUNTERS,
 };
 void telemetry_count(struct telemetry *t, enum counter c);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/tls/tls_settings.h"
+#include "proxy/proxy.h"
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct error e = {{0}};
+
+    tls_library_init(); /* before OpenSSL allocates anything */
+    enum status rc = config_load(&config, argc, argv, &e);
+    if (rc == ERR_NOT_FOUND)
+        return 0; /* --help, --version */
+    if (!rc)
+        rc = log_set_levels(config.log_level, &e);
+    if (!rc) {
+        log_set_json(config.log_json);
+        mem_set_budget(config.memory_budget);
+        rc = proxy_run(&config, &e);
+    }
+    if (!rc)
+        return 0;
+    fprintf(stderr, "tulle-proxy: %s\n", e.text);
+    return 1;
+}

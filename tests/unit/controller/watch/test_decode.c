@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/controller/objects.h"
+
+#include "controller/watch/manifest.h"
+#include "controller/watch/manifest_set.h"
+
+#define META(rest) "'metadata':{'name':'a','namespace':'shop'" rest "}"
+
+static void what_is_wrong_is_named(void **state)
+{
+    static const struct {
+        const char *object, *says;
+    } rows[] = {
+        {"{'apiVersion':'v1','kind':'Service','spec':{}}", "metadata"},
+        {"{'apiVersion':'v1','kind':'Service','metadata':{},'spec':{}}",
+         "metadata.name"},
+        {"{'apiVersion':'v1','kind':'Service','metadata':{'name':'A_b'},"
+         "'spec':{}}", "'A_b' is not a valid name"},
+        {"{'apiVersion':'v1','kind':'Service','metadata':{'name':'a',"
+         "'namespace':'x.y'},'spec':{}}", "'x.y' is not a valid namespace"},
+        {"{'apiVersion':'v1','kind':'Service'," META("") "}", "spec"},
+        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{'ports':["
+         "{'port':80},{'port':0}]}}", "spec.ports[1].port"},
+        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{'ports':["
+         "{'port':'http'}]}}", "spec.ports[0].port"},
+        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{"
+         "'clusterIP':'300.1.1.1'}}", "'300.1.1.1' is not an IP address"},
+        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{"
+         "'clusterIPs':'10.0.0.1'}}", "spec.clusterIPs"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+         META("") "}", "addressType"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+         META("") ",'addressType':'IPv5'}", "'IPv5'"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+         META("") ",'addressType':'IPv4','endpoints':[{'addresses':[]}]}",
+         "endpoints[0].addresses"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
+         META("") ",'addressType':'IPv4','endpoints':[{'addresses':["
+         "'10.0.0.1'],'conditions':{'ready':'yes'}}]}",
+         "endpoints[0].conditions.ready"},
+        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{'containers':"
+         "[{}]}}", "spec.containers[0].name"},
+        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{'containers':"
+         "[{'name':'x','ports':[{'containerPort':70000}]}]}}",
+         "spec.containers[0].ports[0].containerPort"},
+        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{"
+         "'serviceAccountName':'Bad'}}", "spec.serviceAccountName"},
+        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{},'status':{"
+         "'podIPs':[{'ip':'x'}]}}", "status.podIPs[0].ip"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = NULL;
+        struct error e = {""};
+
+        assert_int_equal(object_decode(rows[i].object, &r, &e), ERR_INVALID);
+        if (!strstr(e.text, rows[i].says))
+            fail_msg("'%s' does not say '%s'", e.text, rows[i].says);
+        assert_null(r);
+    }
+}
+
+static void a_pod(void **state)
+{
+    struct record *r = object(
+        "{'apiVersion':'v1','kind':'Pod'," META(",'uid':'u',"
+        "'annotations':{'tulle.dev/mtls':'strict',"
+        "'tulle.dev/opaque-ports':'1-2'}") ",'spec':{'nodeName':'n',"
+        "'initContainers':[{'name':'tulle-proxy','ports':["
+        "{'containerPort':15008}]}],'containers':[{'name':'x','ports':["
+        "{'containerPort':80},{'containerPort':81,'protocol':'UDP'}]}]},"
+        "'status':{'phase':'Pending','podIP':'FD00::1','podIPs':["
+        "{'ip':'fd00::1'},{'ip':'10.0.0.1'}]}}");
+
+    (void)state;
+    assert_true(slice_eq(r->pod.uid, SLICE("u")));
+    assert_true(slice_eq(r->pod.service_account, SLICE("default")));
+    assert_true(slice_eq(r->pod.node, SLICE("n")));
+    assert_true(r->pod.meshed);
+    assert_false(r->pod.live);
+    assert_int_equal(r->pod.ports_len, 1);
+    assert_int_equal(r->pod.ports[0], 80);
+    assert_int_equal(r->pod.ips_len, 2);
+    assert_true(slice_eq(r->pod.ips[0], SLICE("fd00::1")));
+    assert_int_equal(r->pod.settings.mtls, MTLS_SAYS_STRICT);
+    assert_true(slice_eq(r->pod.settings.opaque_ports, SLICE("1-2")));
+    record_unref(r);
+}
+
+static void bad_annotations_are_told_and_harmless(void **state)
+{
+    struct record *r = object(
+        "{'apiVersion':'v1','kind':'Pod'," META(",'annotations':{"
+        "'tulle.dev/mtls':'off','tulle.dev/skip-inbound-ports':'x'}")
+        ",'spec':{}}");
+
+    (void)state;
+    assert_int_equal(r->pod.settings.mtls, MTLS_SAYS_STRICT);
+    assert_true(slice_empty(r->pod.settings.skip_inbound_ports));
+    assert_non_null(memmem(r->problem.ptr, r->problem.len, "'off'", 5));
+    record_unref(r);
+}
+
+/* --- files --- */
+
+static const char two[] = "apiVersion: v1\n"
+                          "kind: Namespace\n"
+                          "metadata: {name: shop}\n"
+                          "---\n"
+                          "# nothing\n"
+                          "---\n"
+                          "apiVersion: v1\n"
+                          "kind: List\n"
+                          "items:\n"
+                          "- apiVersion: apps/v1\n"
+                          "  kind: Deployment\n"
+                          "- apiVersion: v1\n"
+                          "  kind: Service\n"
+                          "  metadata: {name: cart, namespace: shop}\n"
+                          "  spec:\n"
+                          "    ports:\n"
+                          "    - port: 80\n";
+
+static void a_file(void **state)
+{
+    record_vec v = {0};
+    struct error e;
+
+    (void)state;
+    assert_int_equal(manifest_read(slice_str(two), SLICE("f"), &v, &e), OK);
+    assert_int_equal(v.len, 2);
+    assert_int_equal(v.at[1]->kind, RECORD_SERVICE);
+    record_vec_fini(&v);
+}
+
+static void one_mistake_refuses_the_file(void **state)
+{
+    static const char *const rows[][2] = {
+        {"    - port: x\n", "f:18: "},
+        {"---\nnonsense\n", "f:19: "},
+        {"---\napiVersion: v1\n", "f:19: "},
+        {"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n",
+         "f:19: "},
+        {"---\n\t: x\n", "f:19:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        record_vec v = {0};
+        struct text t;
+        struct error e = {""};
+
+        text_init(&t, 10000);
+        text_printf(&t, "%s%s", two, rows[i][0]);
+        assert_int_equal(manifest_read(text_slice(&t), SLICE("f"), &v, &e),
+                         ERR_INVALID);
+        if (strncmp(e.text, rows[i][1], strlen(rows[i][1])) != 0)
+            fail_msg("'%s' does not begin with '%s'", e.text, rows[i][1]);
+        assert_int_equal(v.len, 0);
+        text_fini(&t);
+    }
+}
+
+/* --- sets --- */
+
+static void on_put(void *owner, struct record *rec)
+{
+    text_printf(owner, "+%.*s@%.*s ", FMT(rec->name),
+                FMT(rec->space.settings.opaque_ports));
+    record_unref(rec);
+}
+
+static void on_gone(void *owner, enum record_kind kind, slice ns, slice name)
+{
+    (void)kind;
+    (void)ns;
+    text_printf(owner, "-%.*s ", FMT(name));
+}
+
+static void on_clash(void *owner, const struct record *rec, slice used,
+                     slice ignored)
+{
+    text_printf(owner, "!%.*s:%.*s>%.*s ", FMT(rec->name), FMT(used),
+                FMT(ignored));
+}
+
+static const struct manifest_set_events set_events = {on_put, on_gone,
+                                                      on_clash};
+
+/* A file that declares a namespace, told apart by a port. */
+static void file(struct manifest_set *s, const char *path, const char *name,
+                 const char *port)
+{
+    record_vec v = {0};
+    struct error e;
+    struct text t;
+
+    text_init(&t, 1000);
+    text_printf(&t, "apiVersion: v1\nkind: Namespace\nmetadata:\n"
+                    "  name: %s\n  annotations:\n"
+                    "    tulle.dev/opaque-ports: \"%s\"\n", name, port);
+    if (manifest_read(text_slice(&t), slice_str(path), &v, &e))
+        fail_msg("%s", e.text);
+    manifest_set_put(s, slice_str(path), &v);
+    text_fini(&t);
+}
+
+static void settled(struct manifest_set *s, const char *want)
+{
+    struct text t;
+
+    text_init(&t, 1000);
+    manifest_set_settle(s, &set_events, &t);
+    assert_string_equal(text_cstr(&t), want);
+    text_fini(&t);
+}
+
+static void who_declared_it_first_keeps_it(void **state)
+{
+    struct manifest_set *s = manifest_set_new();
+
+    (void)state;
+    file(s, "m", "a", "1");
+    settled(s, "+a@1 ");
+    file(s, "b", "a", "2");
+    settled(s, "!a:m>b ");
+    file(s, "m", "a", "3");
+    settled(s, "+a@3 ");
+    manifest_set_del(s, SLICE("m")); /* now the other file's holds */
+    settled(s, "+a@2 ");
+    file(s, "b", "a", "2");
+    settled(s, "");
+    manifest_set_del(s, SLICE("b"));
+    settled(s, "-a ");
+    manifest_set_free(s);
+}
+
+static void files_that_come_together_go_by_name(void **state)
+{
+    struct manifest_set *s = manifest_set_new();
+
+    (void)state;
+    file(s, "z", "a", "1");
+    file(s, "b", "a", "2");
+    settled(s, "!a:b>z +a@2 ");
+    manifest_set_del(s, SLICE("z"));
+    manifest_set_del(s, SLICE("b"));
+    settled(s, "-a ");
+    manifest_set_free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(a_pod),
+        cmocka_unit_test(bad_annotations_are_told_and_harmless),
+        cmocka_unit_test(a_file),
+        cmocka_unit_test(one_mistake_refuses_the_file),
+        cmocka_unit_test(who_declared_it_first_keeps_it),
+        cmocka_unit_test(files_that_come_together_go_by_name),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
