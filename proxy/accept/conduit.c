@@ -400,11 +400,6 @@ static void on_end(struct stream *s)
         relay(c, up);
         return;
     }
-    if (c->first_len == 0 && c->state == C_PEEKING && !c->conn.inbound) {
-        stream_close(s, STREAM_NOW); /* came and went without a word */
-        end(c);
-        return;
-    }
     peek(c);
 }
 
