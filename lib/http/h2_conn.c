@@ -396,7 +396,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);
     bool clean = code == NGHTTP2_NO_ERROR && s->x.end_out &&
-                 (s->x.end_in || s->x.server);
+                 (s->x.end_in || (s->x.server && !s->x.tunnel));
     if (clean)
         exchange_finish(&s->x);
     else if (s->x.events)
@@ -415,7 +415,7 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         return 0;
     struct h2_stream *s =
         nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
-    if (s && !s->x.end_in && !s->x.tunnel) /* a tunnel may be half-closed */
+    if (s && !s->x.end_in && !s->x.tunnel)
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_NO_ERROR);
     return 0;

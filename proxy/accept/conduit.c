@@ -180,7 +180,7 @@ static void serve(struct conduit *c)
 static void on_relay_done(void *arg, enum fault f)
 {
     struct conduit *c = arg;
-    (void)f;
+    log_debug(&c->log, "relay ended", "fault=%.*s", FMT(fault_row(f)->name));
     c->relay = NULL;
     end(c);
 }

@@ -201,6 +201,36 @@ void forward_sent(struct request *r, size_t n)
         exchange_consumed(r->up, n);
 }
 
+/* Both directions have ended: the carrier will say so, to nobody. */
+static void on_late_sent(struct exchange *x, size_t n)
+{
+    (void)x, (void)n;
+}
+
+static void on_late_reset(struct exchange *x, enum reset_why why)
+{
+    (void)x, (void)why;
+}
+
+static void on_late_done(struct exchange *x)
+{
+    (void)x;
+}
+
+static const struct exchange_events late_events = {
+    .on_sent = on_late_sent,
+    .on_reset = on_late_reset,
+    .on_done = on_late_done,
+};
+
+static void leave_up(struct exchange *up)
+{
+    if (up->end_in && up->end_out)
+        exchange_own(up, &late_events, NULL);
+    else
+        exchange_reset(up, RESET_CANCELED);
+}
+
 void forward_end(struct request *r)
 {
     struct exchange *up = r->up;
@@ -213,7 +243,7 @@ void forward_end(struct request *r)
         balancer_cancel(&r->ep->load, loop_now(&r->worker->loop),
                         loop_now(&r->worker->loop) - r->attempt_started);
     if (up)
-        exchange_reset(up, RESET_CANCELED);
+        leave_up(up);
     let_go(r);
     bufq_fini(&r->body);
 }

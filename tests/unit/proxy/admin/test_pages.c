@@ -98,20 +98,19 @@ static void see(void *arg, enum view_kind kind, slice key, struct view *v)
 {
     struct rig *r = arg;
     (void)v;
-    r->seen |=
-        kind == VIEW_DESTINATION && slice_eq(key, SLICE("shop/gone:80"));
+    r->seen |= kind == VIEW_DESTINATION && slice_eq(key, SLICE("shop/gone:80"));
 }
 
 /* The question goes from the worker's side to the main loop's. */
 static void ask(struct rig *r)
 {
     struct view *v;
-    assert_int_equal(lookup_destination(r->lk, SLICE("10.0.0.1:80"), &v, NULL,
-                                        NULL, NULL),
-                     ERR_AGAIN);
-    assert_int_equal(lookup_destination(r->lk, SLICE("shop/gone:80"), &v, NULL,
-                                        NULL, NULL),
-                     ERR_AGAIN);
+    assert_int_equal(
+        lookup_destination(r->lk, SLICE("10.0.0.1:80"), &v, NULL, NULL, NULL),
+        ERR_AGAIN);
+    assert_int_equal(
+        lookup_destination(r->lk, SLICE("shop/gone:80"), &v, NULL, NULL, NULL),
+        ERR_AGAIN);
     TURN_UNTIL(&r->t, (discovery_each(r->d, see, r), r->seen));
 }
 
@@ -263,8 +262,7 @@ static void on_conn_closed(struct http_conn *c, enum status why)
 static void on_client(void *arg, enum status rc, struct http_conn *c,
                       const struct tls_peer *peer, const char *reason)
 {
-    static const struct http_conn_events events = {.on_closed =
-                                                       on_conn_closed};
+    static const struct http_conn_events events = {.on_closed = on_conn_closed};
     struct visit *v = arg;
     (void)peer;
     (void)reason;
@@ -278,11 +276,10 @@ static unsigned get(struct rig *r, const char *path)
 {
     struct visit v = {.call.at_once = 1};
     struct http_limits limits = http_limits_default;
-    assert_int_equal(http_client_start(&v.client, &r->t.loop,
-                                       pages_address(r->pages), NULL,
-                                       SLICE_NONE, 5 * NSEC_PER_SEC, &limits,
-                                       on_client, &v),
-                     OK);
+    assert_int_equal(
+        http_client_start(&v.client, &r->t.loop, pages_address(r->pages), NULL,
+                          SLICE_NONE, 5 * NSEC_PER_SEC, &limits, on_client, &v),
+        OK);
     TURN_UNTIL(&r->t, v.conn);
     assert_true(call_start(&v.call, v.conn, slice_str(path)));
     TURN_UNTIL(&r->t, v.call.done || v.call.reset);
