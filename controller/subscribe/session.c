@@ -410,6 +410,12 @@ void session_input(struct session *s, slice bytes, int64_t now)
     session_flush(s);
 }
 
+void session_slept(struct session *s, int64_t ns)
+{
+    s->heard += ns;
+    s->started += ns;
+}
+
 void session_tick(struct session *s, int64_t now, int64_t date)
 {
     struct msg beat = {.type = MSG_HEARTBEAT};

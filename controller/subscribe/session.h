@@ -58,6 +58,10 @@ void session_flush(struct session *s);
  * every second. `date`: seconds since 1970. */
 void session_tick(struct session *s, int64_t now, int64_t date);
 
+/* This process stood still for so long (suspended, starved): that was no silence
+ * of the proxy's, which may have bytes waiting. */
+void session_slept(struct session *s, int64_t ns);
+
 bool session_is_over(const struct session *s);
 /* Nothing dirty, and everything that was sent was acknowledged. */
 bool session_in_sync(const struct session *s);

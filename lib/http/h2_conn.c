@@ -415,7 +415,7 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         return 0;
     struct h2_stream *s =
         nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
-    if (s && !s->x.end_in && !s->x.tunnel)
+    if (s && !s->x.end_in && !s->x.tunnel) /* a tunnel may be half-closed */
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_NO_ERROR);
     return 0;

@@ -160,7 +160,7 @@ static void on_dialled(void *arg, enum status rc, struct stream *s)
         return;
     }
     move(l, LINK_HANDSHAKING);
-    tcp_stream_set_lowat(s, 65536);
+    tcp_stream_set_lowat(s, LINK_LOWAT);
     int64_t left = l->deadline - loop_now(l->loop);
     rc = tls_handshake_start(&l->handshake, s, l->opt.tls,
                              slice_of(l->identity, l->identity_len), SLICE_NONE,

@@ -30,6 +30,10 @@ static void on_beat(struct timer *t)
         h2_conn_ping(p->conn);
     }
     rearm(p);
+    if (p->end && now >= p->end) {
+        p->on_dead(p);
+        return;
+    }
     if (p->expires && now >= p->expires) {
         p->expires = 0;
         p->on_expired(p);
@@ -44,6 +48,8 @@ void pulse_start(struct pulse *p, struct http_conn *conn,
     p->dead_after = opt->dead_after;
     p->pinged = 0;
     int64_t left = not_after * NSEC_PER_SEC - clock_real_ns() - EXPIRY_MARGIN;
+    int64_t last = left + EXPIRY_MARGIN;
+    p->end = not_after ? loop_now(conn->loop) + (last > 1 ? last : 1) : 0;
     p->expires = not_after ? loop_now(conn->loop) + (left > 1 ? left : 1) : 0;
     timer_init(&p->timer, on_beat);
     rearm(p);

@@ -11,6 +11,7 @@ struct pulse {
     struct http_conn *conn;
     int64_t ping_after, dead_after;
     int64_t expires; /* loop time at which the link must be retired */
+    int64_t end;     /* ... and must be gone: a certificate has ended */
     int64_t pinged;  /* loop time of the ping that waits for an answer, or 0 */
     void (*on_dead)(struct pulse *p);
     void (*on_expired)(struct pulse *p);

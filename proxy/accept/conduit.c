@@ -269,7 +269,7 @@ static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
     }
     balancer_end(&d->ep->load, loop_now(&w->loop), w->config->connect_timeout,
                  true);
-    if (!fault_row(f)->never_delivered || d->attempts >= w->config->attempts) {
+    if (!fault_elsewhere(f) || d->attempts >= w->config->attempts) {
         refuse(c, f);
         return;
     }

@@ -436,7 +436,10 @@ static void the_clock(void **state)
     expect(&w, "heartbeat");
     session_tick(w.session, 30 * s, 5);
     assert_false(w.over);
-    session_tick(w.session, 31 * s, 5);
+    session_slept(w.session, 10 * s); /* we, not it */
+    session_tick(w.session, 40 * s, 5);
+    assert_false(w.over);
+    session_tick(w.session, 41 * s, 5);
     assert_string_equal(w.why, "silence");
     world_fini(&w);
 
