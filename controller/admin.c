@@ -2,6 +2,7 @@
 #include "controller/admin.h"
 
 #include "controller/registry/registry_json.h"
+#include "lib/admin/admin.h"
 #include "lib/http/message.h"
 
 enum {
@@ -13,120 +14,78 @@ enum {
 struct admin_pages {
     struct loop *loop;
     struct http_server *http;
+    struct registry *registry;
+    const struct publisher *publisher;
+    struct admin admin;
+    /* What the program answers, with its argument. */
     struct admin_pages_options opt;
-    struct list visits;
+    struct list watchers;
     struct reap reap;
-    unsigned watchers;
+    unsigned watchers_len;
 };
 
-/* One request. */
-struct visit {
+/* One /v1/registry?watch. */
+struct watcher {
     struct list node;
     struct admin_pages *pages;
     struct exchange *x; /* NULL: over */
     struct registry_watch watch;
-    bool watching;
     size_t on_way;
-    uint64_t missed; /* changes not told to a slow watcher */
+    uint64_t missed; /* changes not told because it is slow */
     struct reap reap;
 };
 
-typedef void page_fn(struct visit *v);
-
-static void visit_free(struct reap *r)
+static void reply_json(struct exchange *x, struct text *body)
 {
-    mem_free(CONTAINER_OF(r, struct visit, reap));
+    text_add_char(body, '\n');
+    if (body->failed)
+        admin_reply_text(x, 500, "the page is too large");
+    else
+        exchange_reply(x, 200, SLICE("application/json"), text_slice(body),
+                       NULL);
+    text_fini(body);
 }
 
-static void visit_over(struct visit *v)
+static void page_sessions(void *arg, struct exchange *x,
+                          const struct admin_request *req)
+{
+    struct admin_pages *a = arg;
+    struct text body;
+
+    (void)req;
+    text_init(&body, PAGE_MAX);
+    publisher_json(a->publisher, &body);
+    reply_json(x, &body);
+}
+
+/* --- watching --- */
+
+static void watcher_free(struct reap *r)
+{
+    mem_free(CONTAINER_OF(r, struct watcher, reap));
+}
+
+static void watcher_over(struct watcher *v)
 {
     if (!v->x)
         return;
     v->x = NULL;
     list_remove(&v->node);
     registry_unwatch(&v->watch);
-    v->pages->watchers -= v->watching;
-    loop_reap(v->pages->loop, &v->reap, visit_free);
+    v->pages->watchers_len--;
+    loop_reap(v->pages->loop, &v->reap, watcher_free);
 }
 
-static void reply(struct visit *v, unsigned status, slice type,
-                  struct text *body)
-{
-    if (body->failed)
-        exchange_reply(v->x, 500, SLICE("text/plain"),
-                       SLICE("the page is too large\n"), NULL);
-    else
-        exchange_reply(v->x, status, type, text_slice(body), NULL);
-    text_fini(body);
-}
-
-static void reply_text(struct visit *v, unsigned status, slice text)
-{
-    exchange_reply(v->x, status, SLICE("text/plain"), text, NULL);
-}
-
-/* --- pages --- */
-
-static void page_live(struct visit *v)
-{
-    reply_text(v, 200, SLICE("live\n"));
-}
-
-static void page_ready(struct visit *v)
-{
-    slice why = v->pages->opt.not_ready(v->pages->opt.arg);
-    struct text body;
-
-    if (slice_empty(why)) {
-        reply_text(v, 200, SLICE("ready\n"));
-        return;
-    }
-    text_init(&body, 1024);
-    text_printf(&body, "%.*s\n", FMT(why));
-    reply(v, 503, SLICE("text/plain"), &body);
-}
-
-static void page_metrics(struct visit *v)
-{
-    struct text body;
-
-    text_init(&body, PAGE_MAX);
-    v->pages->opt.metrics(v->pages->opt.arg, &body);
-    reply(v, 200, SLICE("text/plain; version=0.0.4"), &body);
-}
-
-static void page_sessions(struct visit *v)
-{
-    struct text body;
-
-    text_init(&body, PAGE_MAX);
-    publisher_json(v->pages->opt.publisher, &body);
-    text_add_char(&body, '\n');
-    reply(v, 200, SLICE("application/json"), &body);
-}
-
-static void page_registry(struct visit *v)
-{
-    struct text body;
-
-    text_init(&body, PAGE_MAX);
-    registry_json(v->pages->opt.registry, &body);
-    text_add_char(&body, '\n');
-    reply(v, 200, SLICE("application/json"), &body);
-}
-
-/* --- /v1/registry?watch --- */
-
-static void send_line(struct visit *v, struct text *line)
+static void send_line(struct watcher *v, struct text *line)
 {
     v->on_way += line->len;
     exchange_send_body(v->x, text_slice(line), false);
 }
 
 /* Where the registry is: the first line, and after missed changes. */
-static void send_where(struct visit *v)
+static void send_where(struct watcher *v)
 {
-    const struct registry *r = v->pages->opt.registry;
+    const struct registry *r = v->pages->registry;
     struct text line;
 
     text_init(&line, 4096);
@@ -139,10 +98,9 @@ static void send_where(struct visit *v)
     text_fini(&line);
 }
 
-static void on_change(struct registry_watch *w,
-                      const struct registry_change *c)
+static void on_change(struct registry_watch *w, const struct registry_change *c)
 {
-    struct visit *v = CONTAINER_OF(w, struct visit, watch);
+    struct watcher *v = CONTAINER_OF(w, struct watcher, watch);
     struct text line;
 
     if (v->on_way > WATCH_QUEUE) {
@@ -155,58 +113,11 @@ static void on_change(struct registry_watch *w,
     text_fini(&line);
 }
 
-static void page_watch(struct visit *v)
-{
-    struct header fields[2];
-    struct head head;
-
-    if (v->pages->watchers >= WATCHERS_MAX) {
-        reply_text(v, 503, SLICE("too many watch already\n"));
-        return;
-    }
-    head_init_response(&head, 200, fields, 2);
-    if (headers_add(&head.headers, SLICE("content-type"),
-                    SLICE("application/jsonl")))
-        return;
-    exchange_send_head(v->x, &head, false);
-    v->watching = true;
-    v->pages->watchers++;
-    v->watch.on_change = on_change;
-    registry_watch(v->pages->opt.registry, &v->watch);
-    send_where(v);
-}
-
-/* --- exchange --- */
-
-static const struct {
-    slice path;
-    page_fn *page;
-} pages[] = {
-    {SLICE_INIT("/live"), page_live},
-    {SLICE_INIT("/ready"), page_ready},
-    {SLICE_INIT("/metrics"), page_metrics},
-    {SLICE_INIT("/v1/sessions"), page_sessions},
-    {SLICE_INIT("/v1/registry"), page_registry},
-    {SLICE_INIT("/v1/registry?watch"), page_watch},
-    {SLICE_INIT("/v1/registry?watch=true"), page_watch},
-};
-
 static void on_head(struct exchange *x, const struct head *head, bool end)
 {
-    struct visit *v = x->owner;
-
+    (void)x;
+    (void)head;
     (void)end;
-    if (head->method_id != HTTP_GET && head->method_id != HTTP_HEAD) {
-        reply_text(v, 405, SLICE("only GET\n"));
-        return;
-    }
-    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-        if (slice_eq(head->path, pages[i].path)) {
-            pages[i].page(v);
-            return;
-        }
-    reply_text(v, 404, SLICE("/live /ready /metrics /v1/registry "
-                             "/v1/registry?watch /v1/sessions\n"));
 }
 
 static void on_body(struct exchange *x, slice data, bool end)
@@ -223,7 +134,7 @@ static void on_trailers(struct exchange *x, const struct headers *trailers)
 
 static void on_sent(struct exchange *x, size_t n)
 {
-    struct visit *v = x->owner;
+    struct watcher *v = x->owner;
 
     v->on_way -= n < v->on_way ? n : v->on_way;
     if (v->missed && v->on_way < WATCH_QUEUE / 2)
@@ -233,15 +144,15 @@ static void on_sent(struct exchange *x, size_t n)
 static void on_reset(struct exchange *x, enum reset_why why)
 {
     (void)why;
-    visit_over(x->owner);
+    watcher_over(x->owner);
 }
 
 static void on_done(struct exchange *x)
 {
-    visit_over(x->owner);
+    watcher_over(x->owner);
 }
 
-static const struct exchange_events visit_events = {
+static const struct exchange_events watcher_events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_trailers = on_trailers,
@@ -250,18 +161,81 @@ static const struct exchange_events visit_events = {
     .on_done = on_done,
 };
 
-static void on_request(void *arg, struct exchange *x,
-                       const struct tls_peer *peer)
+static void watch(struct admin_pages *a, struct exchange *x)
 {
-    struct admin_pages *a = arg;
-    struct visit *v = MEM_NEW(struct visit);
+    struct header fields[2];
+    struct head head;
+    struct watcher *v;
 
-    (void)peer;
+    head_init_response(&head, 200, fields, 2);
+    if (a->watchers_len >= WATCHERS_MAX ||
+        headers_add(&head.headers, SLICE("content-type"),
+                    SLICE("application/jsonl"))) {
+        admin_reply_text(x, 503, "too many watch already");
+        return;
+    }
+    v = MEM_NEW(struct watcher);
     v->pages = a;
     v->x = x;
-    list_init(&v->watch.node);
-    list_push_back(&a->visits, &v->node);
-    exchange_own(x, &visit_events, v);
+    v->watch.on_change = on_change;
+    list_push_back(&a->watchers, &v->node);
+    a->watchers_len++;
+    registry_watch(a->registry, &v->watch);
+    exchange_own(x, &watcher_events, v);
+    exchange_send_head(x, &head, false);
+    send_where(v);
+}
+
+static void page_registry(void *arg, struct exchange *x,
+                          const struct admin_request *req)
+{
+    struct admin_pages *a = arg;
+    struct text body;
+
+    if (slice_eq(req->query, SLICE("watch")) ||
+        slice_starts(req->query, SLICE("watch="))) {
+        watch(a, x);
+        return;
+    }
+    text_init(&body, PAGE_MAX);
+    registry_json(a->registry, &body);
+    reply_json(x, &body);
+}
+
+/* --- the server --- */
+
+static bool ready(void *arg, struct text *why)
+{
+    const struct admin_pages *a = arg;
+
+    return a->opt.ready(a->opt.arg, why);
+}
+
+static enum status metrics(void *arg, struct text *out)
+{
+    const struct admin_pages *a = arg;
+
+    return a->opt.metrics(a->opt.arg, out);
+}
+
+static const struct admin_route routes[] = {
+    {HTTP_GET, "/v1/registry", page_registry, 0},
+    {HTTP_GET, "/v1/sessions", page_sessions, 0},
+};
+
+static void init_pages(struct admin_pages *a)
+{
+    const struct admin_options opt = {
+        .program = "tulle-controller",
+        .ready = ready,
+        .metrics = metrics,
+        .routes = routes,
+        .routes_len = sizeof routes / sizeof *routes,
+        .arg = a,
+    };
+
+    admin_init(&a->admin, &opt);
+    list_init(&a->watchers);
 }
 
 enum status admin_pages_start(struct admin_pages **out, struct loop *l,
@@ -277,11 +251,15 @@ enum status admin_pages_start(struct admin_pages **out, struct loop *l,
     enum status rc;
 
     a->loop = l;
+    a->registry = opt->registry;
+    a->publisher = opt->publisher;
     a->opt = *opt;
-    list_init(&a->visits);
+    init_pages(a);
     /* Watchers say nothing for as long as nothing changes. */
     http.limits.body_timeout = INT64_C(365) * 24 * 3600 * 1000000000;
-    rc = http_server_start(&a->http, l, &http, on_request, a, e);
+    rc = admin_check_address(&opt->at, false, e);
+    if (!rc)
+        rc = http_server_start(&a->http, l, &http, admin_serve, &a->admin, e);
     if (rc) {
         mem_free(a);
         return rc;
@@ -305,7 +283,7 @@ void admin_pages_close(struct admin_pages *a)
     if (!a)
         return;
     http_server_close(a->http); /* breaks the exchanges: on_reset */
-    while (!list_empty(&a->visits))
-        visit_over(CONTAINER_OF(a->visits.next, struct visit, node));
+    while (!list_empty(&a->watchers))
+        watcher_over(CONTAINER_OF(a->watchers.next, struct watcher, node));
     loop_reap(a->loop, &a->reap, admin_pages_free);
 }

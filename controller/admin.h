@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages for people and probes, on loopback:
- *     /live  /ready  /metrics
+/* Pages that only a controller has, beside those of lib/admin; on loopback:
  *     /v1/registry           everything that the source said
  *     /v1/registry?watch     its changes as JSON lines, until the caller leaves
  *     /v1/sessions           the proxies, and what each has */
@@ -14,12 +13,11 @@ struct admin_pages;
 
 struct admin_pages_options {
     struct address at;
-    struct registry *registry;         /* borrowed, as all below */
-    const struct publisher *publisher; /* */
-    /* Appends the metrics text. */
-    void (*metrics)(void *arg, struct text *out);
-    /* Empty: ready; else why not. */
-    slice (*not_ready)(void *arg);
+    struct registry *registry; /* borrowed, as the publisher */
+    const struct publisher *publisher;
+    /* As in lib/admin: see admin.h there. */
+    bool (*ready)(void *arg, struct text *why);
+    enum status (*metrics)(void *arg, struct text *out);
     void *arg;
 };
 

@@ -10,14 +10,14 @@ const struct settings_row controller_rows[] = {
 #include "controller/config.def"
 #undef X
 };
-const size_t controller_rows_len =
-    sizeof controller_rows / sizeof *controller_rows;
+const size_t controller_rows_len = sizeof controller_rows /
+                                   sizeof *controller_rows;
 
 static enum status set(struct controller_config *c, slice name, slice value,
                        struct error *e)
 {
-    enum status rc = settings_set(controller_rows, controller_rows_len, c,
-                                  name, value, e);
+    enum status rc = settings_set(controller_rows, controller_rows_len, c, name,
+                                  value, e);
 
     if (rc == ERR_NOT_FOUND)
         return error_set(e, ERR_INVALID, "--%.*s: there is no such setting",
@@ -53,8 +53,7 @@ static enum status take_arguments(struct controller_config *c, int argc,
     return OK;
 }
 
-static enum status check_addresses(struct controller_config *c,
-                                   struct error *e)
+static enum status check_addresses(struct controller_config *c, struct error *e)
 {
     if (address_parse(c->listen, &c->listen_address))
         return error_set(e, ERR_INVALID, "--listen: '%.*s' is not IP:port",

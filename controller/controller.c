@@ -8,6 +8,7 @@
 #include "controller/controller.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 #include "controller/admin.h"
 #include "controller/identity/ca_store.h"
@@ -17,6 +18,7 @@
 #include "controller/telemetry/metrics.h"
 #include "controller/watch/source.h"
 #include "lib/base/clock.h"
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/net/signals.h"
 
@@ -36,6 +38,7 @@ struct controller {
     struct resolve_settings resolve;
     struct publisher *publisher;
     struct issuer issuer;
+    struct controller_metrics *metrics;
     struct admin_pages *admin;
     struct mesh_api *api; /* NULL until the source has told all */
     struct timer renew, drain;
@@ -180,7 +183,7 @@ static enum status start_api(struct controller *c, struct error *e)
 
 static enum status write_ready_file(struct controller *c, struct error *e)
 {
-    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT], path[STATE_PATH];
+    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT];
     struct text content;
     enum status rc;
 
@@ -190,13 +193,12 @@ static enum status write_ready_file(struct controller *c, struct error *e)
              registry_version(c->registry));
     if (slice_empty(c->config->ready_file))
         return OK;
-    if (slice_to_cstr(c->config->ready_file, path, sizeof path))
-        return error_set(e, ERR_TOO_BIG, "--ready-file: the path is too long");
     text_init(&content, 1024);
     text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"}\n",
                 FMT(address_format(mesh_api_address(c->api), api)),
                 FMT(address_format(admin_pages_address(c->admin), admin)));
-    rc = state_write(path, 0644, text_slice(&content), e);
+    rc = file_write_atomic(c->config->ready_file, text_slice(&content), 0644,
+                           e);
     text_fini(&content);
     return rc;
 }
@@ -238,16 +240,18 @@ static const struct source_events source_events = {on_put, on_gone, on_synced};
 
 /* --- admin --- */
 
-static slice not_ready(void *arg)
+static bool ready(void *arg, struct text *why)
 {
     const struct controller *c = arg;
 
     if (c->draining)
-        return SLICE("draining");
-    return c->api ? SLICE_NONE : SLICE("the source is being read");
+        text_add(why, SLICE("draining"));
+    else if (!c->api)
+        text_add(why, SLICE("the source is being read"));
+    return c->api && !c->draining;
 }
 
-static void metrics(void *arg, struct text *out)
+static enum status render_metrics(void *arg, struct text *out)
 {
     const struct controller *c = arg;
     struct controller_numbers n = {
@@ -258,7 +262,7 @@ static void metrics(void *arg, struct text *out)
         .serving_not_after = c->serving_not_after,
     };
 
-    controller_metrics(&n, out);
+    return controller_metrics_render(c->metrics, &n, out);
 }
 
 static enum status start_admin(struct controller *c, struct error *e)
@@ -267,8 +271,8 @@ static enum status start_admin(struct controller *c, struct error *e)
         .at = c->config->admin_address,
         .registry = c->registry,
         .publisher = c->publisher,
-        .metrics = metrics,
-        .not_ready = not_ready,
+        .ready = ready,
+        .metrics = render_metrics,
         .arg = c,
     };
 
@@ -283,6 +287,7 @@ static void prepare(struct controller *c)
     struct session_limits lim = session_limits_default;
 
     lim.subscriptions = (uint32_t)cfg->max_subscriptions;
+    c->metrics = controller_metrics_new();
     c->registry = registry_new();
     c->resolve = (struct resolve_settings){
         .trust_domain = cfg->trust_domain,
@@ -307,8 +312,12 @@ static void prepare(struct controller *c)
 static enum status start(struct controller *c, struct error *e)
 {
     const struct controller_config *cfg = c->config;
+    char old[STATE_PATH];
     enum status rc = signals_start(&c->signals, &c->loop, on_signal, c, e);
 
+    /* What an earlier run left would say that we are ready. */
+    if (!rc && !slice_to_cstr(cfg->ready_file, old, sizeof old) && old[0])
+        (void)unlink(old);
     if (!rc)
         rc = start_admin(c, e);
     if (rc)
@@ -343,6 +352,7 @@ enum status controller_run(const struct controller_config *config,
 out:
     loop_fini(&c.loop);
     publisher_free(c.publisher);
+    controller_metrics_free(c.metrics);
     registry_free(c.registry);
     ca_free(c.ca);
     return rc;

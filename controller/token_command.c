@@ -20,16 +20,16 @@ struct token_options {
     SETTINGS_ROW(struct token_options, kind, name, env, def, help)
 static const struct settings_row rows[ROWS] = {
     ROW(TEXT, state, "TULLE_CONTROLLER_STATE", "tulle-state",
-        "The controller's state folder.")
-    ROW(TEXT, trust_domain, "TULLE_CONTROLLER_TRUST_DOMAIN", "cluster.local",
-        "Trust domain of the mesh.")
-    ROW(TEXT, name, "TULLE_TOKEN_NAME", "",
-        "Whom it is for: namespace/service-account.")
-    ROW(TEXT, pod, "TULLE_TOKEN_POD", "",
-        "Its pod, namespace/pod: what it may see of itself follows from it.")
-    ROW(MSEC, ttl, "TULLE_TOKEN_TTL", "10m",
-        "How long the token may be used, once.")
-};
+        "The controller's state folder.") ROW(TEXT, trust_domain,
+                                              "TULLE_CONTROLLER_TRUST_DOMAIN",
+                                              "cluster.local",
+                                              "Trust domain of the mesh.")
+        ROW(TEXT, name, "TULLE_TOKEN_NAME", "",
+            "Whom it is for: namespace/service-account.")
+            ROW(TEXT, pod, "TULLE_TOKEN_POD", "",
+                "Its pod, namespace/pod: what it may see of itself follows from it.")
+                ROW(MSEC, ttl, "TULLE_TOKEN_TTL", "10m",
+                    "How long the token may be used, once.")};
 #undef ROW
 
 static void print_help(void)

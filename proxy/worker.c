@@ -180,6 +180,13 @@ static void deliver_self(void *owner, const struct address *to,
                         address_port(to), tls_identity_name(id), to);
 }
 
+static void on_handshake(void *owner, bool ok)
+{
+    struct worker *w = owner;
+    telemetry_count(w->telemetry, ok ? COUNTER_HANDSHAKES_OUT_OK
+                                     : COUNTER_HANDSHAKES_OUT_FAILED);
+}
+
 /* ---- identity, workload: when to open ---- */
 
 static void maybe_open(struct worker *w)
@@ -373,6 +380,7 @@ static void set_upstream(struct worker *w)
     w->up.max_pool = (uint32_t)c->max_pool;
     w->up.is_self = is_self;
     w->up.deliver_self = deliver_self;
+    w->up.on_handshake = on_handshake;
     w->up.owner = w;
 }
 

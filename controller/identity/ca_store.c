@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "controller/identity/state_file.h"
+#include "lib/base/file.h"
 #include "lib/base/mem.h"
 
 struct paths {
@@ -55,7 +56,7 @@ static enum status make(const struct paths *p, slice trust_domain, int64_t now,
     enum status rc = ca_new(&ca, trust_domain, now, life, e);
 
     if (!rc)
-        rc = state_write(p->fresh, 0644, ca_cert_pem(ca), e);
+        rc = file_write_atomic(slice_str(p->fresh), ca_cert_pem(ca), 0644, e);
     if (!rc)
         rc = state_create(p->key, 0600, ca_key_pem(ca), e);
     ca_free(ca);
@@ -90,28 +91,27 @@ static enum status check(const struct ca *ca, const struct paths *p,
     return OK;
 }
 
-static enum status load(struct ca **out, const struct paths *p,
-                        struct error *e)
+static enum status load(struct ca **out, const struct paths *p, struct error *e)
 {
-    struct text cert, key;
+    slice cert = SLICE_NONE;
+    struct text key;
     enum status rc;
 
-    text_init(&cert, STATE_FILE_MAX);
     text_init(&key, STATE_FILE_MAX);
-    rc = state_read(p->key, true, &key, e);
+    rc = state_read_secret(p->key, &key, e);
     if (!rc)
-        rc = state_read(p->cert, false, &cert, e);
-    if (rc == ERR_NOT_FOUND)
+        rc = file_read(slice_str(p->cert), STATE_FILE_MAX, &cert, e);
+    if (access(p->key, F_OK) || access(p->cert, F_OK))
         rc = error_prefix(e, ERR_INVALID, "half of the root is missing");
     if (!rc) {
-        rc = ca_load(out, text_slice(&cert), text_slice(&key), e);
+        rc = ca_load(out, cert, text_slice(&key), e);
         if (rc)
             rc = error_prefix(e, rc, "%s", p->cert);
     }
     if (key.ptr)
         mem_wipe(key.ptr, key.len);
     text_fini(&key);
-    text_fini(&cert);
+    mem_free((char *)(uintptr_t)cert.ptr);
     return rc;
 }
 
@@ -142,7 +142,7 @@ enum status ca_store_open(struct ca **out, slice dir, slice trust_domain,
     if (!rc)
         rc = check(ca, p, trust_domain, now, e);
     if (!rc)
-        rc = state_write(p->bundle, 0644, ca_cert_pem(ca), e);
+        rc = file_write_atomic(slice_str(p->bundle), ca_cert_pem(ca), 0644, e);
     if (rc)
         goto out;
     *out = ca;

@@ -12,7 +12,7 @@
  * Refused: a key that others may read, half a root, a root of another trust
  * domain, one that has expired. */
 CHECKED enum status ca_store_open(struct ca **out, slice dir,
-                                  slice trust_domain, int64_t now,
-                                  int64_t life, struct error *e);
+                                  slice trust_domain, int64_t now, int64_t life,
+                                  struct error *e);
 
 #endif

@@ -40,15 +40,13 @@ static enum status check_name(const struct issue_rules *rules, slice name,
         return error_set(e, ERR_DENIED, "'%.*s' is not the name of a workload",
                          FMT(slice_sub(name, 0, 200)));
     if (!slice_eq(out->trust_domain, rules->trust_domain))
-        return error_set(e, ERR_DENIED,
-                         "'%.*s' is of another trust domain than '%.*s'",
-                         FMT(slice_sub(name, 0, 200)),
-                         FMT(rules->trust_domain));
+        return error_set(
+            e, ERR_DENIED, "'%.*s' is of another trust domain than '%.*s'",
+            FMT(slice_sub(name, 0, 200)), FMT(rules->trust_domain));
     if (!slice_empty(asked) && !slice_eq(asked, name))
-        return error_set(e, ERR_DENIED,
-                         "the caller proved '%.*s' and may not have '%.*s'",
-                         FMT(slice_sub(name, 0, 150)),
-                         FMT(slice_sub(asked, 0, 150)));
+        return error_set(
+            e, ERR_DENIED, "the caller proved '%.*s' and may not have '%.*s'",
+            FMT(slice_sub(name, 0, 150)), FMT(slice_sub(asked, 0, 150)));
     return OK;
 }
 
@@ -62,13 +60,12 @@ static enum status check_pod(const struct issue_rules *rules,
 
     if (slice_empty(text))
         return OK;
-    if (!pod_proof_parse(text, &ns, &pod_name, &uid) ||
-        !slice_eq(ns, name->ns))
+    if (!pod_proof_parse(text, &ns, &pod_name, &uid) || !slice_eq(ns, name->ns))
         return error_set(e, ERR_DENIED, "'%.*s' is not a pod of '%.*s'",
                          FMT(slice_sub(text, 0, 200)), FMT(name->ns));
-    pod = rules->registry ? registry_find(rules->registry, RECORD_POD, ns,
-                                          pod_name)
-                          : NULL;
+    pod = rules->registry
+              ? registry_find(rules->registry, RECORD_POD, ns, pod_name)
+              : NULL;
     if (pod && !slice_eq(pod->pod.service_account, name->service_account))
         return error_set(e, ERR_DENIED,
                          "pod '%.*s/%.*s' runs as '%.*s', not as '%.*s'",
@@ -82,8 +79,8 @@ static enum status check_pod(const struct issue_rules *rules,
     /* A join token names a pod before it exists: its UID is known by now. */
     if (pod && slice_empty(uid) && pod->pod.uid.len <= 64)
         uid = pod->pod.uid;
-    n = snprintf(out->pod_text, sizeof out->pod_text, "%.*s/%.*s/%.*s",
-                 FMT(ns), FMT(pod_name), FMT(uid));
+    n = snprintf(out->pod_text, sizeof out->pod_text, "%.*s/%.*s/%.*s", FMT(ns),
+                 FMT(pod_name), FMT(uid));
     out->pod = slice_of(out->pod_text, (size_t)n);
     return OK;
 }
@@ -92,7 +89,7 @@ enum status issue_grant(const struct issue_rules *rules, const struct proof *p,
                         slice asked, int64_t now, struct grant *out,
                         struct error *e)
 {
-    struct workload_name name;
+    struct workload_name name = {0};
     enum status rc = check_proof(rules, p, now, e);
 
     *out = (struct grant){0};

@@ -16,14 +16,14 @@ enum proof_kind {
 /* What was proven. Borrows. */
 struct proof {
     enum proof_kind kind;
-    slice name;        /* spiffe://... */
-    slice pod;         /* "ns/pod/uid" ("ns/pod/": UID not known); may be empty */
+    slice name; /* spiffe://... */
+    slice pod;  /* "ns/pod/uid" ("ns/pod/": UID not known); may be empty */
     int64_t not_after; /* of the token or certificate, seconds since 1970 */
 };
 
 struct issue_rules {
     slice trust_domain;
-    int64_t life;     /* of a certificate, seconds */
+    int64_t life;              /* of a certificate, seconds */
     bool renew_by_certificate; /* local mode; a cluster asks for a token */
     /* Pods that are known must run as the account of the name. */
     const struct registry *registry;
@@ -39,9 +39,8 @@ struct grant {
 /* ERR_DENIED with a sentence that may be told to the caller. `asked` is the name
  * in the signing request, or empty. `now` in seconds since 1970. */
 CHECKED enum status issue_grant(const struct issue_rules *rules,
-                                const struct proof *p, slice asked,
-                                int64_t now, struct grant *out,
-                                struct error *e);
+                                const struct proof *p, slice asked, int64_t now,
+                                struct grant *out, struct error *e);
 
 /* "ns/pod/uid" -> parts (they borrow); false when it is not that. */
 bool pod_proof_parse(slice text, slice *ns, slice *pod, slice *uid);

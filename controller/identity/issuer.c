@@ -58,7 +58,7 @@ static enum status issue(struct issuer *i,
                          struct issued *out, struct error *e)
 {
     struct join_token token;
-    struct proof proof;
+    struct proof proof = {0};
     char *der = NULL, *asked = NULL;
     size_t der_len = 0;
     enum status rc = prove(i, req, peer, &token, &proof, e);
@@ -70,8 +70,8 @@ static enum status issue(struct issuer *i,
     if (!rc)
         rc = csr_check(req->csr, &der, &der_len, &asked, e);
     if (!rc)
-        rc = issue_grant(&i->rules, &proof, slice_str(asked), date,
-                         &out->grant, e);
+        rc = issue_grant(&i->rules, &proof, slice_str(asked), date, &out->grant,
+                         e);
     if (!rc && proof.kind == PROOF_TOKEN)
         rc = join_token_consume(i->state, req->token, e);
     if (!rc)

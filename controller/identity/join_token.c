@@ -41,8 +41,7 @@ static enum status read_text(char *out, size_t cap, struct json v,
     return OK;
 }
 
-static enum status parse(slice content, struct join_token *out,
-                         struct error *e)
+static enum status parse(slice content, struct join_token *out, struct error *e)
 {
     static const struct json_limits limits = {4096, 16};
     struct json_doc *doc = NULL;
@@ -67,7 +66,7 @@ static enum status read_file(const char *path, struct join_token *out,
     enum status rc;
 
     text_init(&content, 4096);
-    rc = state_read(path, true, &content, e);
+    rc = state_read_secret(path, &content, e);
     if (!rc)
         rc = parse(text_slice(&content), out, e);
     text_fini(&content);
@@ -121,8 +120,7 @@ static void purge(slice dir, int64_t now)
     d = opendir(path);
     while (d && (entry = readdir(d))) {
         if (strlen(entry->d_name) != 64 ||
-            state_path(path, dir, entry->d_name, &e) ||
-            read_file(path, &t, &e))
+            state_path(path, dir, entry->d_name, &e) || read_file(path, &t, &e))
             continue;
         if (t.expires <= now)
             (void)unlink(path);

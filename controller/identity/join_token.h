@@ -12,8 +12,8 @@ enum { JOIN_TOKEN_TEXT = 128, JOIN_POD_TEXT = 400 };
 
 struct join_token {
     char name[WORKLOAD_NAME_MAX + 1]; /* spiffe://... */
-    char pod[JOIN_POD_TEXT]; /* "ns/pod/" or empty */
-    int64_t expires; /* seconds since 1970 */
+    char pod[JOIN_POD_TEXT];          /* "ns/pod/" or empty */
+    int64_t expires;                  /* seconds since 1970 */
 };
 
 /* `name` is "ns/service-account", `pod` "ns/pod" or empty. Writes the file and

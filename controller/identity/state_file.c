@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing: a new file beside it, fsync, then rename (or link, which fails when
- * the name is taken), then fsync of the folder. */
+/* Making: a new file beside it, fsync, then link, which fails when the name is
+ * taken, then fsync of the folder. */
 #include "controller/identity/state_file.h"
 
 #include <errno.h>
@@ -82,16 +82,15 @@ static enum status read_all(int fd, const char *path, struct text *out,
     return OK;
 }
 
-enum status state_read(const char *path, bool secret, struct text *out,
-                       struct error *e)
+enum status state_read_secret(const char *path, struct text *out,
+                              struct error *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    enum status rc = OK;
+    enum status rc;
 
     if (fd < 0)
         return fail("cannot open", path, e);
-    if (secret)
-        rc = check_secret(fd, path, e);
+    rc = check_secret(fd, path, e);
     if (!rc)
         rc = read_all(fd, path, out, e);
     close(fd);
@@ -129,8 +128,8 @@ static void sync_folder(const char *path)
     close(fd);
 }
 
-static enum status put(const char *path, mode_t mode, slice content,
-                       bool replace, struct error *e)
+enum status state_create(const char *path, mode_t mode, slice content,
+                         struct error *e)
 {
     char temp[STATE_PATH];
     enum status rc = OK;
@@ -144,23 +143,10 @@ static enum status put(const char *path, mode_t mode, slice content,
     if (!write_all(fd, content) || fchmod(fd, mode) || fsync(fd))
         rc = fail("cannot write", temp, e);
     close(fd);
-    if (!rc && (replace ? rename(temp, path) : link(temp, path)))
-        rc = fail("cannot write", path, e);
-    if (rc || !replace)
-        (void)unlink(temp);
+    if (!rc && link(temp, path))
+        rc = fail("cannot make", path, e);
+    (void)unlink(temp);
     if (!rc)
         sync_folder(path);
     return rc;
-}
-
-enum status state_write(const char *path, mode_t mode, slice content,
-                        struct error *e)
-{
-    return put(path, mode, content, true, e);
-}
-
-enum status state_create(const char *path, mode_t mode, slice content,
-                         struct error *e)
-{
-    return put(path, mode, content, false, e);
 }

@@ -31,8 +31,7 @@ static inline bool ip_is_v6(slice canonical)
 
 /* False when `key` has another shape. `ip` is canonical, in `buf`; the parts of
  * a service borrow from `key`. Port 0 is no port. */
-bool key_split_address(slice key, char buf[IP_TEXT], slice *ip,
-                       uint16_t *port);
+bool key_split_address(slice key, char buf[IP_TEXT], slice *ip, uint16_t *port);
 bool key_split_service(slice key, slice *ns, slice *name, uint16_t *port);
 
 #endif

@@ -37,8 +37,8 @@ const struct record *owner_of(const struct registry *r, slice ip, uint16_t port)
 void owner_settings(const struct registry *r, const struct record *pod,
                     struct mesh_settings *out)
 {
-    const struct record *space =
-        registry_find(r, RECORD_NAMESPACE, SLICE_NONE, pod->ns);
+    const struct record *space = registry_find(r, RECORD_NAMESPACE, SLICE_NONE,
+                                               pod->ns);
 
     *out = pod->pod.settings;
     if (!space)
@@ -62,8 +62,7 @@ static enum protocol by_service(const struct registry *r,
     for (uint32_t i = 0; svc && i < svc->service.ports_len; i++) {
         const struct service_port *sp = &svc->service.ports[i];
         struct declaration d = {
-            .opaque =
-                declared_ports_have(svc->service.opaque_ports, sp->port),
+            .opaque = declared_ports_have(svc->service.opaque_ports, sp->port),
             .app_protocol = sp->app_protocol,
             .port_name = sp->name,
             .port = sp->port,
@@ -99,8 +98,8 @@ static enum protocol by_services(const struct registry *r, slice ip,
     return seen[PROTOCOL_OPAQUE] ? PROTOCOL_OPAQUE : PROTOCOL_DETECT;
 }
 
-enum protocol owner_protocol(const struct registry *r,
-                             const struct record *pod, slice ip, uint16_t port)
+enum protocol owner_protocol(const struct registry *r, const struct record *pod,
+                             slice ip, uint16_t port)
 {
     struct declaration own = {.port = port};
     struct mesh_settings s;

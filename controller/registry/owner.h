@@ -20,9 +20,8 @@ void owner_settings(const struct registry *r, const struct record *pod,
  * Services that lead to it declare, else the port's number. Services that
  * disagree: opaque if one says so (its server may speak first), else the bytes
  * decide. `pod` may be NULL: an address that is no pod's. */
-enum protocol owner_protocol(const struct registry *r,
-                             const struct record *pod, slice ip,
-                             uint16_t port);
+enum protocol owner_protocol(const struct registry *r, const struct record *pod,
+                             slice ip, uint16_t port);
 /* Does its sidecar take mesh traffic on that port? */
 bool owner_meshed(const struct registry *r, const struct record *pod,
                   uint16_t port);

@@ -112,8 +112,7 @@ static bool pod_eq(const struct pod_record *a, const struct pod_record *b)
            slices_eq(a->ips, a->ips_len, b->ips, b->ips_len) &&
            a->ports_len == b->ports_len &&
            (a->ports_len == 0 ||
-            memcmp(a->ports, b->ports, a->ports_len * sizeof *a->ports) ==
-                0) &&
+            memcmp(a->ports, b->ports, a->ports_len * sizeof *a->ports) == 0) &&
            settings_eq(&a->settings, &b->settings) && a->meshed == b->meshed &&
            a->host_network == b->host_network && a->live == b->live &&
            a->terminating == b->terminating;

@@ -28,7 +28,7 @@ enum mtls_setting {
 /* Annotations that a pod and its namespace may carry; the pod wins. */
 struct mesh_settings {
     enum mtls_setting mtls;
-    slice opaque_ports;       /* lists that declared_ports_check accepted */
+    slice opaque_ports; /* lists that declared_ports_check accepted */
     slice skip_inbound_ports;
 };
 

@@ -97,8 +97,8 @@ slice topic_ip(char buf[TOPIC_TEXT], slice ip)
 static void tell_topic(struct registry *r, slice t)
 {
     LIST_EACH(node, &r->watches) {
-        struct registry_watch *w =
-            CONTAINER_OF(node, struct registry_watch, node);
+        struct registry_watch *w = CONTAINER_OF(node, struct registry_watch,
+                                                node);
 
         if (w->on_topic)
             w->on_topic(w, t);
@@ -286,8 +286,8 @@ static void tell_change(struct registry *r, const struct record *rec, bool gone)
                                 gone};
 
     LIST_EACH(node, &r->watches) {
-        struct registry_watch *w =
-            CONTAINER_OF(node, struct registry_watch, node);
+        struct registry_watch *w = CONTAINER_OF(node, struct registry_watch,
+                                                node);
 
         if (w->on_change)
             w->on_change(w, &c);

@@ -69,8 +69,7 @@ void registry_unwatch(struct registry_watch *w);
 
 /* All borrow until the next change. NULL when there is none. */
 const struct record *registry_find(const struct registry *r,
-                                   enum record_kind kind, slice ns,
-                                   slice name);
+                                   enum record_kind kind, slice ns, slice name);
 const struct registry_ip *registry_at(const struct registry *r, slice ip);
 /* The EndpointSlices of a Service. */
 const record_list *registry_slices(const struct registry *r, slice ns,

@@ -74,8 +74,8 @@ static void ports_add_served(struct ports *p, const struct job *j,
 }
 
 /* Pods may have two addresses; a Service may list only one of them. */
-static enum protocol pod_protocol(const struct job *j,
-                                  const struct record *pod, uint16_t port)
+static enum protocol pod_protocol(const struct job *j, const struct record *pod,
+                                  uint16_t port)
 {
     enum protocol p = PROTOCOL_DETECT;
 
@@ -126,8 +126,8 @@ static enum status add_ports(struct job *j, const struct record *pod,
  * another pod: a StatefulSet makes such. */
 static const struct record *client_pod(const struct job *j)
 {
-    const struct record *pod =
-        registry_find(j->r, RECORD_POD, j->c->ns, j->c->pod);
+    const struct record *pod = registry_find(j->r, RECORD_POD, j->c->ns,
+                                             j->c->pod);
 
     if (pod && !slice_empty(j->c->uid) && !slice_empty(pod->pod.uid) &&
         !slice_eq(j->c->uid, pod->pod.uid))
@@ -367,8 +367,8 @@ static enum status make_endpoints(struct job *j, const found_list *found,
 
     if (found->len > VIEW_ENDPOINTS_MAX)
         return too_big(j, e);
-    b->endpoints =
-        arena_alloc(&j->v->arena, found->len * sizeof *b->endpoints + 1);
+    b->endpoints = arena_alloc(&j->v->arena,
+                               found->len * sizeof *b->endpoints + 1);
     if (!b->endpoints)
         return too_big(j, e);
     for (size_t i = 0; i < found->len; i++) {

@@ -14,13 +14,13 @@ struct feeds;
 struct feed {
     struct feeds *all;
     enum view_kind kind;
-    slice key;             /* as proxies name it; "" for workloads */
+    slice key; /* as proxies name it; "" for workloads */
     struct client client;
-    struct view *view;     /* what holds now; NULL: nothing to offer */
-    struct view *before;   /* what held before that, for deltas; may be NULL */
+    struct view *view;   /* what holds now; NULL: nothing to offer */
+    struct view *before; /* what held before that, for deltas; may be NULL */
     struct list subscribers; /* of struct subscription, the session's */
-    char *names;           /* memory behind `key` and `client` */
-    slice id;              /* in the table of feeds */
+    char *names;             /* memory behind `key` and `client` */
+    slice id;                /* in the table of feeds */
     unsigned refs;
     bool stale;
     char *snapshot, *delta; /* lines, made when first asked for */

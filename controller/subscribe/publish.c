@@ -16,6 +16,7 @@ struct publisher {
     struct feeds *feeds;
     struct dirty dirty;
     struct timer due, tick;
+    int64_t ticked; /* when last */
     struct list seats;
     uint64_t last_id;
 };
@@ -53,9 +54,15 @@ static void on_tick(struct timer *t)
     struct publisher *p = CONTAINER_OF(t, struct publisher, tick);
     int64_t now = loop_now(p->loop);
     int64_t date = clock_real_ns() / NSEC_PER_SEC;
+    int64_t late = now - p->ticked - TICK;
 
+    p->ticked = now;
     LIST_EACH(node, &p->seats) {
-        session_tick(CONTAINER_OF(node, struct seat, node)->session, now, date);
+        struct session *s = CONTAINER_OF(node, struct seat, node)->session;
+
+        if (late > TICK)
+            session_slept(s, late);
+        session_tick(s, now, date);
     }
     timer_set(&p->loop->timers, &p->tick, now + TICK);
 }
@@ -76,7 +83,8 @@ struct publisher *publisher_new(struct loop *l, struct registry *r,
     list_init(&p->seats);
     timer_init(&p->due, on_due);
     timer_init(&p->tick, on_tick);
-    timer_set(&l->timers, &p->tick, loop_now(l) + TICK);
+    p->ticked = loop_now(l);
+    timer_set(&l->timers, &p->tick, p->ticked + TICK);
     return p;
 }
 

@@ -36,7 +36,7 @@ enum call_kind {
 struct call {
     struct list node;
     struct mesh_api *api;
-    struct exchange *x; /* NULL: over */
+    struct exchange *x;          /* NULL: over */
     const struct tls_peer *peer; /* lives as long as the exchange */
     enum call_kind kind;
     struct text body;
@@ -90,8 +90,10 @@ static void refuse(struct call *c, unsigned status, const char *why)
     struct json_write w;
     struct text body;
 
-    log_info(&log_, "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
-             FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
+    /* Strangers can make 404s at will; a 403 is somebody's mistake or attack. */
+    log_at(&log_, status == 404 || status == 405 ? LOG_DEBUG : LOG_INFO,
+           "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
+           FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
     text_init(&body, 4096);
     json_write_init(&w, &body);
     json_write_object(&w);
@@ -152,8 +154,7 @@ static void issue(struct call *c)
     arena_init(&arena, 2 * CERTIFICATE_BODY_MAX);
     rc = certificate_request_decode(text_slice(&c->body), &arena, &req, &e);
     if (!rc)
-        rc = issuer_issue(c->api->issuer, &req, c->peer,
-                          loop_now(c->api->loop),
+        rc = issuer_issue(c->api->issuer, &req, c->peer, loop_now(c->api->loop),
                           clock_real_ns() / NSEC_PER_SEC, &is, &e);
     if (rc)
         refuse(c, status_of(rc), e.text);
@@ -178,7 +179,7 @@ static void on_send(void *owner, slice line)
 {
     struct call *c = owner;
 
-    if (c->x)
+    if (c->x && !c->x->end_out)
         exchange_send_body(c->x, line, false);
 }
 
@@ -243,7 +244,7 @@ static void session_begin(struct call *c, bool end)
 static void session_body(struct call *c, slice data, bool end)
 {
     session_input(c->seat.session, data, loop_now(c->api->loop));
-    if (end && c->x)
+    if (end && c->x && !c->x->end_out)
         exchange_send_body(c->x, SLICE_NONE, true);
 }
 

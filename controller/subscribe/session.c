@@ -47,8 +47,8 @@ static void keep_peer(struct session *s, const struct session_peer *p)
     char *at;
 
     s->name = mem_str(p->name);
-    at = s->names = mem_alloc(c->ns.len + c->service_account.len +
-                              c->pod.len + c->uid.len);
+    at = s->names =
+        mem_alloc(c->ns.len + c->service_account.len + c->pod.len + c->uid.len);
     s->client.ns = place(&at, c->ns);
     s->client.service_account = place(&at, c->service_account);
     s->client.pod = place(&at, c->pod);
@@ -298,12 +298,16 @@ static void on_report(struct session *s, const struct report *r, int64_t now)
     struct report_summary *sum = &s->report;
 
     *sum = (struct report_summary){
-        .any = true, .sequence = r->sequence, .at = now,
-        .detect_timeouts = r->detect_timeouts, .rss = r->rss_bytes,
-        .rows = r->rows_len, .cert_not_after = r->cert_not_after,
+        .any = true,
+        .sequence = r->sequence,
+        .at = now,
+        .detect_timeouts = r->detect_timeouts,
+        .rss = r->rss_bytes,
+        .rows = r->rows_len,
+        .cert_not_after = r->cert_not_after,
     };
-    if (slice_to_cstr(slice_sub(r->epoch, 0, sizeof sum->epoch - 1),
-                      sum->epoch, sizeof sum->epoch))
+    if (slice_to_cstr(slice_sub(r->epoch, 0, sizeof sum->epoch - 1), sum->epoch,
+                      sizeof sum->epoch))
         sum->epoch[0] = 0;
     for (uint32_t i = 0; i < r->rows_len; i++) {
         sum->requests += r->rows[i].requests;
@@ -404,6 +408,12 @@ void session_input(struct session *s, slice bytes, int64_t now)
     if (s->state != SESSION_OVER && bytes.len)
         hold(s, bytes);
     session_flush(s);
+}
+
+void session_slept(struct session *s, int64_t ns)
+{
+    s->heard += ns;
+    s->started += ns;
 }
 
 void session_tick(struct session *s, int64_t now, int64_t date)

@@ -14,17 +14,17 @@
 #include "lib/mesh/wire.h"
 
 struct session_limits {
-    uint32_t subscriptions;  /* asked for by the proxy */
-    size_t watermark;        /* bytes on their way before it counts as behind */
-    size_t line;             /* of one message from the proxy */
-    uint32_t rate, burst;    /* messages from the proxy, a second and at once */
+    uint32_t subscriptions; /* asked for by the proxy */
+    size_t watermark;       /* bytes on their way before it counts as behind */
+    size_t line;            /* of one message from the proxy */
+    uint32_t rate, burst;   /* messages from the proxy, a second and at once */
     int64_t hello, beat, silence; /* ns */
 };
 extern const struct session_limits session_limits_default;
 
 /* Who the certificate says it is. Borrowed by session_new, copied. */
 struct session_peer {
-    slice name;    /* spiffe://... */
+    slice name; /* spiffe://... */
     struct client client;
     int64_t not_after; /* seconds since 1970 */
 };
@@ -57,6 +57,10 @@ void session_flush(struct session *s);
 /* Time passed: heartbeats, silence, an expired certificate. Call it at least
  * every second. `date`: seconds since 1970. */
 void session_tick(struct session *s, int64_t now, int64_t date);
+
+/* This process stood still for so long (suspended, starved): that was no silence
+ * of the proxy's, which may have bytes waiting. */
+void session_slept(struct session *s, int64_t ns);
 
 bool session_is_over(const struct session *s);
 /* Nothing dirty, and everything that was sent was acknowledged. */

@@ -58,8 +58,7 @@ void session_json(const struct session *s, int64_t now, struct text *out)
     json_member_text(&w, "uid", s->client.uid);
     json_member_text(&w, "name", slice_str(s->pod));
     json_member_text(&w, "version", slice_str(s->version));
-    json_member_string(&w, "state",
-                       slice_str(session_states[s->state].name));
+    json_member_string(&w, "state", slice_str(session_states[s->state].name));
     json_member_bool(&w, "inSync", session_in_sync(s));
     json_member_int(&w, "ageSeconds", (now - s->started) / NSEC_PER_SEC);
     json_member_int(&w, "silentSeconds", (now - s->heard) / NSEC_PER_SEC);

@@ -27,8 +27,8 @@ struct subscription {
     struct list in_dirty; /* session.dirty[rank] */
     struct session *session;
     struct feed *feed;
-    bool asked;       /* by the proxy */
-    uint32_t implied; /* destinations sent that name this backend */
+    bool asked;             /* by the proxy */
+    uint32_t implied;       /* destinations sent that name this backend */
     struct view *sent_view; /* destinations: the one sent, for its names */
     bool told;              /* something, at least a remove, was said */
     bool by_delta;          /* the last view sent was a delta */
@@ -53,15 +53,15 @@ struct session {
     char *name, *names; /* memory of the peer's name and of `client` */
     struct client client;
     int64_t cert_not_after;
-    unsigned state; /* enum session_state */
+    unsigned state;  /* enum session_state */
     struct map subs; /* "kind key" -> subscription */
     uint32_t asked;
     struct list dirty[RANKS];
-    struct text line; /* an incomplete one */
-    size_t on_way;    /* bytes of output not yet gone */
-    bool deltas;      /* it understands them */
+    struct text line;           /* an incomplete one */
+    size_t on_way;              /* bytes of output not yet gone */
+    bool deltas;                /* it understands them */
     char version[64], pod[256]; /* as it says, for people */
-    double tokens;    /* messages it may send now */
+    double tokens;              /* messages it may send now */
     int64_t tokens_at, started, heard, beat_at;
     uint64_t sent_views, sent_deltas, acks, nacks;
     struct report_summary report;

@@ -2,7 +2,6 @@
 /* Output of a session: dirty subscriptions, by rank. */
 #include "controller/subscribe/session_parts.h"
 
-
 static void send_line(struct session *s, slice line)
 {
     s->on_way += line.len;
@@ -90,8 +89,8 @@ static void tell(struct subscription *sub);
 static void tell_backends_first(struct session *s, const struct view *v)
 {
     for (uint32_t i = 0; v && i < v->destination.backends_len; i++) {
-        struct subscription *sub =
-            session_find(s, VIEW_BACKEND, v->destination.backends[i].key);
+        struct subscription *sub = session_find(s, VIEW_BACKEND,
+                                                v->destination.backends[i].key);
 
         if (sub && !sub->told) {
             list_remove(&sub->in_dirty);
@@ -104,7 +103,9 @@ static void send_view(struct subscription *sub)
 {
     struct session *s = sub->session;
     struct view *v = sub->feed->view;
-    struct msg same = {.type = MSG_SAME, .kind = v->kind, .key = v->key,
+    struct msg same = {.type = MSG_SAME,
+                       .kind = v->kind,
+                       .key = v->key,
                        .hash = slice_str(v->hash)};
     slice delta = SLICE_NONE;
 

@@ -53,8 +53,8 @@ enum status decode_array(struct record *r, struct json v, size_t n, size_t max,
     return OK;
 }
 
-static enum status copy(struct record *r, struct json v, slice text,
-                        slice *out, struct error *e)
+static enum status copy(struct record *r, struct json v, slice text, slice *out,
+                        struct error *e)
 {
     if (arena_copy(&r->arena, text, out))
         return json_error(v, ERR_TOO_BIG, e, "the object is too large");

@@ -10,11 +10,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
-#include "controller/identity/state_file.h"
 #include "controller/watch/manifest_set.h"
 #include "lib/base/clock.h"
+#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/net/fs_watch.h"
@@ -71,8 +73,8 @@ static void on_sign(void *arg)
 
 static bool is_manifest(slice name)
 {
-    return slice_ends(name, SLICE(".yaml")) || slice_ends(name, SLICE(".yml")) ||
-           slice_ends(name, SLICE(".json"));
+    return slice_ends(name, SLICE(".yaml")) ||
+           slice_ends(name, SLICE(".yml")) || slice_ends(name, SLICE(".json"));
 }
 
 static void look(struct seen_file *out, const struct stat *st)
@@ -105,15 +107,13 @@ static void tell_problems(slice path, const record_vec *objects)
 static void read_manifest(struct folder *f, const char *path)
 {
     record_vec objects = {0};
-    struct text content;
+    slice content = SLICE_NONE;
     struct error e;
-    enum status rc;
+    enum status rc = file_read(slice_str(path), YAML_BYTES_MAX, &content, &e);
 
-    text_init(&content, YAML_BYTES_MAX);
-    rc = state_read(path, false, &content, &e);
     if (!rc)
-        rc = manifest_read(text_slice(&content), slice_str(path), &objects, &e);
-    text_fini(&content);
+        rc = manifest_read(content, slice_str(path), &objects, &e);
+    mem_free((char *)(uintptr_t)content.ptr);
     if (rc) {
         log_error(&log_, "file not taken, what it said before holds",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
@@ -174,11 +174,11 @@ static bool visit_folder(struct folder *f, const char *path, unsigned depth);
 static void visit_entry(struct folder *f, const char *path, const char *name,
                         unsigned depth)
 {
-    char full[STATE_PATH];
-    struct error e;
+    char full[PATH_MAX];
     struct stat st;
+    int n = snprintf(full, sizeof full, "%s/%s", path, name);
 
-    if (state_path(full, slice_str(path), name, &e) || stat(full, &st))
+    if (n >= (int)sizeof full || stat(full, &st))
         return; /* gone again */
     if (S_ISREG(st.st_mode) && is_manifest(slice_str(name)))
         visit_file(f, full, &st);

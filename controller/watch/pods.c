@@ -87,8 +87,8 @@ static enum status decode_spec(struct record *r, struct json obj,
 
     r->pod.service_account = SLICE("default");
     if (!rc)
-        rc = decode_text(r, spec, "serviceAccountName",
-                         &r->pod.service_account, e);
+        rc = decode_text(r, spec, "serviceAccountName", &r->pod.service_account,
+                         e);
     account = json_get(spec, "serviceAccountName");
     if (!rc && !dns_subdomain_valid(r->pod.service_account))
         return json_error(account, ERR_INVALID, e, "is not a valid name");
@@ -175,8 +175,8 @@ enum status decode_pod(struct json obj, struct record **out, struct error *e)
         record_unref(r);
         return rc;
     }
-    r->pod.terminating =
-        json_type(json_get(metadata, "deletionTimestamp")) == JSON_STRING;
+    r->pod.terminating = json_type(json_get(metadata, "deletionTimestamp")) ==
+                         JSON_STRING;
     *out = r;
     return OK;
 }

@@ -82,9 +82,9 @@ static enum status decode_family(struct record *r, struct json spec,
 
     if (!rc && json_count(families))
         rc = json_as_string(json_first(families), &first, e);
-    r->service.v6 = first.ptr ? slice_eq(first, SLICE("IPv6"))
-                              : r->service.ips_len > 0 &&
-                                    ip_is_v6(r->service.ips[0]);
+    r->service.v6 = first.ptr
+                        ? slice_eq(first, SLICE("IPv6"))
+                        : r->service.ips_len > 0 && ip_is_v6(r->service.ips[0]);
     return rc;
 }
 

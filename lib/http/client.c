@@ -38,8 +38,9 @@ static void on_unowned_closed(struct http_conn *c, enum status why)
 /* Until the callee sets its own. */
 static const struct http_conn_events unowned = {.on_closed = on_unowned_closed};
 
-static void finish(struct http_client *c, enum status rc, struct http_conn *conn,
-                   const struct tls_peer *peer, const char *reason)
+static void finish(struct http_client *c, enum status rc,
+                   struct http_conn *conn, const struct tls_peer *peer,
+                   const char *reason)
 {
     http_client_fn *done = c->done;
     c->done = NULL;

@@ -146,6 +146,8 @@ static void on_done(struct exchange *x)
     e->x = NULL;
     if (e->lingering)
         release(e);
+    else if (!e->in_ended)
+        fail(e, ERR_RESET);
     else if (!e->s.closed)
         loop_flush_later(e->s.loop, &e->flush);
 }

@@ -62,7 +62,7 @@ struct h2_stream {
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 65536, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {

@@ -85,10 +85,9 @@ static void serve(struct server_conn *sc, struct stream *st, bool h2,
     sc->handshake = NULL;
     sc->raw = NULL;
     timer_stop(&s->loop->timers, &sc->timer);
-    sc->conn = h2 ? h2_server_new(s->loop, st, &s->limits, first, &conn_events,
-                                  sc)
-                  : h1_server_new(s->loop, st, &s->limits, first, &conn_events,
-                                  sc);
+    sc->conn =
+        h2 ? h2_server_new(s->loop, st, &s->limits, first, &conn_events, sc)
+           : h1_server_new(s->loop, st, &s->limits, first, &conn_events, sc);
 }
 
 /* ---- what is spoken? ---- */
@@ -209,8 +208,8 @@ enum status http_server_start(struct http_server **out, struct loop *l,
     s->fn = fn;
     s->arg = arg;
     list_init(&s->conns);
-    enum status rc =
-        listener_open(&s->listener, l, &opt->at, &lo, &listener_events, s, e);
+    enum status rc = listener_open(&s->listener, l, &opt->at, &lo,
+                                   &listener_events, s, e);
     if (rc) {
         mem_free(s);
         return rc;

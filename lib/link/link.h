@@ -15,6 +15,10 @@
 
 struct link;
 
+/* Bytes that the kernel may hold unsent at either end of a link: what is urgent
+ * stands behind no more than that. */
+enum { LINK_LOWAT = 131072 };
+
 struct link_options {
     struct tls_settings *tls;  /* client settings; shared while dialling */
     const struct http_limits *limits; /* outlives the link */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The messages of a session between a proxy and its controller: one JSON object
  * a line, each with "type". Pure: text to values and back. Unknown members are
- * ignored, unknown types give MSG_UNKNOWN (and are ignored by both sides).
+ * ignored, unknown types and kinds give MSG_UNKNOWN (ignored by both sides).
  * docs/wire-protocol.md is the prose. */
 #ifndef TULLE_MESH_WIRE_H
 #define TULLE_MESH_WIRE_H
@@ -89,7 +89,7 @@ struct msg {
 /* Decodes one line (without the newline). ERR_INVALID, ERR_TOO_BIG with a
  * sentence naming the member. Always pair with msg_fini. On error `out` keeps
  * what was read before it: type, kind, key and hash of a view or delta that was
- * refused, for the nack (key empty: there is nothing to nack; end the session).
+ * refused, for the nack (hash empty: there is nothing to nack; end the session).
  * A view gets the announced hash, which may cover members unknown here. */
 CHECKED enum status msg_decode(slice line, struct msg *out, struct error *e);
 void msg_fini(struct msg *m);

@@ -269,7 +269,7 @@ static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
     }
     balancer_end(&d->ep->load, loop_now(&w->loop), w->config->connect_timeout,
                  true);
-    if (!fault_row(f)->never_delivered || d->attempts >= w->config->attempts) {
+    if (!fault_elsewhere(f) || d->attempts >= w->config->attempts) {
         refuse(c, f);
         return;
     }
@@ -398,11 +398,6 @@ static void on_end(struct stream *s)
     if (c->state == C_EARLY && c->dialling->up && !c->first_len) {
         struct stream *up = c->dialling->up;
         relay(c, up);
-        return;
-    }
-    if (c->first_len == 0 && c->state == C_PEEKING && !c->conn.inbound) {
-        stream_close(s, STREAM_NOW); /* came and went without a word */
-        end(c);
         return;
     }
     peek(c);

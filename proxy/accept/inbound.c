@@ -239,6 +239,7 @@ static void go_tls(struct inbound *in)
     struct worker *w = in->conn.worker;
     timer_stop(&w->loop.timers, &in->timer);
     fsm_move(states, &in->state, IN_HANDSHAKING, &in->log);
+    tcp_stream_set_lowat(in->s, LINK_LOWAT);
     enum status rc = tls_handshake_start(
         &in->handshake, in->s, w->tls_server, SLICE_NONE,
         slice_of(in->first, in->first_len), w->config->handshake_timeout,

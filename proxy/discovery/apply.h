@@ -6,12 +6,12 @@
 #include "lib/mesh/wire.h"
 
 enum apply {
-    APPLY_IGNORE, /* nothing to do, nothing to say */
-    APPLY_PUT,    /* `view` is the new one (a reference); ack */
-    APPLY_KEEP,   /* what we have is right; ack */
-    APPLY_REMOVE, /* forget it */
+    APPLY_IGNORE,      /* nothing to do, nothing to say */
+    APPLY_PUT,         /* `view` is the new one (a reference); ack */
+    APPLY_KEEP,        /* what we have is right; ack */
+    APPLY_REMOVE,      /* forget it */
     APPLY_RESUBSCRIBE, /* the base is another: ask again, without hash */
-    APPLY_NACK,   /* `why` says why; what we have stays */
+    APPLY_NACK,        /* `why` says why; what we have stays */
 };
 
 /* `current` may be NULL. `m` was decoded; of a view the reference moves into

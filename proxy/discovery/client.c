@@ -30,8 +30,7 @@ enum state { WAITING, CONNECTING, HELLO, IN_SYNC, BACKING_OFF, CLOSED };
 
 static const struct fsm_state states[] = {
     [WAITING] = {"waiting for a certificate", TO(CONNECTING) | TO(CLOSED)},
-    [CONNECTING] = {"connecting",
-                    TO(HELLO) | TO(BACKING_OFF) | TO(CLOSED)},
+    [CONNECTING] = {"connecting", TO(HELLO) | TO(BACKING_OFF) | TO(CLOSED)},
     [HELLO] = {"hello", TO(IN_SYNC) | TO(BACKING_OFF) | TO(CLOSED)},
     [IN_SYNC] = {"in sync", TO(BACKING_OFF) | TO(CLOSED)},
     [BACKING_OFF] = {"backing off", TO(CONNECTING) | TO(CLOSED)},
@@ -115,7 +114,8 @@ static void back_off(struct discovery_client *c)
     int64_t now = loop_now(c->loop);
     if (synced && now - c->begun >= c->opt.backoff_max)
         c->backoff = c->opt.backoff_min; /* it was a good one */
-    int64_t wait = 1 + (int64_t)rand_below(&c->loop->rand, (uint64_t)c->backoff);
+    int64_t wait = 1 +
+                   (int64_t)rand_below(&c->loop->rand, (uint64_t)c->backoff);
     c->backoff = c->backoff > c->opt.backoff_max / 2 ? c->opt.backoff_max
                                                      : 2 * c->backoff;
     move(c, BACKING_OFF);
@@ -422,7 +422,8 @@ static void arm_tick(struct discovery_client *c)
 static void send_report(struct discovery_client *c)
 {
     struct msg m = {.type = MSG_REPORT};
-    if (c->sent - c->credited < REPORT_MAX && c->ev.on_report(c->arg, &m.report))
+    if (c->sent - c->credited < REPORT_MAX &&
+        c->ev.on_report(c->arg, &m.report))
         send_msg(c, &m);
 }
 
@@ -430,8 +431,8 @@ static void send_report(struct discovery_client *c)
 static bool certificate_ends(const struct discovery_client *c)
 {
     int64_t date = clock_real_ns() / NSEC_PER_SEC;
-    struct tls_identity *id =
-        c->tls_used ? tls_settings_identity(c->tls_used) : NULL;
+    struct tls_identity *id = c->tls_used ? tls_settings_identity(c->tls_used)
+                                          : NULL;
     if (c->peer_not_after && date >= c->peer_not_after)
         return true;
     return id && c->tls != c->tls_used &&
@@ -440,8 +441,7 @@ static bool certificate_ends(const struct discovery_client *c)
 
 static void on_tick(struct timer *t)
 {
-    struct discovery_client *c =
-        CONTAINER_OF(t, struct discovery_client, tick);
+    struct discovery_client *c = CONTAINER_OF(t, struct discovery_client, tick);
     int64_t now = loop_now(c->loop);
     const struct msg beat = {.type = MSG_HEARTBEAT};
     if (now - c->heard >= c->opt.silence) {
@@ -481,7 +481,8 @@ static void on_conn_closed(struct http_conn *conn, enum status why)
     fail(c, status_name(why));
 }
 
-static const struct http_conn_events conn_events = {.on_closed = on_conn_closed};
+static const struct http_conn_events conn_events = {
+    .on_closed = on_conn_closed};
 
 static void begin_session(struct discovery_client *c)
 {
@@ -531,9 +532,9 @@ static void connect_next(struct discovery_client *c)
     c->next = (c->next + 1) % c->opt.controllers_len;
     move(c, CONNECTING);
     c->tls_used = tls_settings_ref(c->tls);
-    enum status rc = http_client_start(
-        &c->dial, c->loop, to, c->tls, slice_str(c->expect),
-        c->opt.connect_timeout, &c->limits, on_connected, c);
+    enum status rc =
+        http_client_start(&c->dial, c->loop, to, c->tls, slice_str(c->expect),
+                          c->opt.connect_timeout, &c->limits, on_connected, c);
     if (rc)
         fail(c, status_name(rc));
 }
@@ -545,10 +546,10 @@ static void on_retry(struct timer *t)
 
 /* ---- life ---- */
 
-struct discovery_client *
-discovery_client_new(struct loop *l, struct discovery *d,
-                     const struct discovery_client_options *opt,
-                     const struct discovery_client_events *ev, void *arg)
+struct discovery_client *discovery_client_new(
+    struct loop *l, struct discovery *d,
+    const struct discovery_client_options *opt,
+    const struct discovery_client_events *ev, void *arg)
 {
     struct discovery_client *c = MEM_NEW(struct discovery_client);
     c->loop = l;
@@ -582,8 +583,7 @@ void discovery_client_set_tls(struct discovery_client *c,
 
 static void free_client(struct reap *r)
 {
-    struct discovery_client *c =
-        CONTAINER_OF(r, struct discovery_client, reap);
+    struct discovery_client *c = CONTAINER_OF(r, struct discovery_client, reap);
     text_fini(&c->line);
     tls_settings_unref(c->tls);
     mem_free(c->expect);
@@ -611,8 +611,8 @@ const char *discovery_client_state(const struct discovery_client *c)
     return states[c->state].name;
 }
 
-struct discovery_client_stats
-discovery_client_stats(const struct discovery_client *c)
+struct discovery_client_stats discovery_client_stats(
+    const struct discovery_client *c)
 {
     return c->stats;
 }

@@ -38,10 +38,10 @@ struct discovery_client_events {
 };
 
 /* Idle until the first discovery_client_set_tls. */
-struct discovery_client *
-discovery_client_new(struct loop *l, struct discovery *d,
-                     const struct discovery_client_options *opt,
-                     const struct discovery_client_events *ev, void *arg);
+struct discovery_client *discovery_client_new(
+    struct loop *l, struct discovery *d,
+    const struct discovery_client_options *opt,
+    const struct discovery_client_events *ev, void *arg);
 /* What the next connection uses (shares): a client's, with our certificate, ALPN
  * "h2". A running session goes on until its certificate's end is near, then it
  * is renewed by reconnecting. */
@@ -57,7 +57,7 @@ struct discovery_client_stats {
     uint64_t sessions, failures; /* begun; ended or never begun */
     uint64_t views, nacks;
 };
-struct discovery_client_stats
-discovery_client_stats(const struct discovery_client *c);
+struct discovery_client_stats discovery_client_stats(
+    const struct discovery_client *c);
 
 #endif

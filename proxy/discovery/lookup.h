@@ -90,9 +90,10 @@ struct view *lookup_workload(const struct lookup *lk);
 
 /* For metrics. */
 struct lookup_stats {
-    uint64_t timeouts; /* questions that the controller did not answer in time */
-    uint64_t refused;  /* questions beyond max_keys */
-    uint32_t keys;     /* known or asked now */
+    uint64_t
+        timeouts;     /* questions that the controller did not answer in time */
+    uint64_t refused; /* questions beyond max_keys */
+    uint32_t keys;    /* known or asked now */
 };
 struct lookup_stats lookup_stats(const struct lookup *lk);
 

@@ -24,12 +24,12 @@ const struct discovery_options discovery_defaults = {
 struct entry {
     struct discovery *d;
     struct list node;
-    struct list pending;  /* among destinations held back */
+    struct list pending; /* among destinations held back */
     struct timer hold;
-    struct view *view;    /* in force; a reference, or NULL */
-    struct view *next;    /* a destination held back, or NULL */
-    uint64_t workers;     /* who gets it */
-    uint32_t named;       /* by how many views of destinations */
+    struct view *view; /* in force; a reference, or NULL */
+    struct view *next; /* a destination held back, or NULL */
+    uint64_t workers;  /* who gets it */
+    uint32_t named;    /* by how many views of destinations */
     int64_t idle_since;
     enum view_kind kind;
     bool asked;    /* subscribed to, as far as there is a session */
@@ -124,8 +124,8 @@ static void entry_unwanted(struct entry *e)
 static void name_backends(struct discovery *d, const struct view *v)
 {
     for (uint32_t i = 0; v && i < v->destination.backends_len; i++) {
-        struct entry *b =
-            entry_get(d, VIEW_BACKEND, v->destination.backends[i].key);
+        struct entry *b = entry_get(d, VIEW_BACKEND,
+                                    v->destination.backends[i].key);
         assert(b); /* put_destination has looked */
         b->named++;
         if (!b->asked)
@@ -136,8 +136,8 @@ static void name_backends(struct discovery *d, const struct view *v)
 static void unname_backends(struct discovery *d, const struct view *v)
 {
     for (uint32_t i = 0; v && i < v->destination.backends_len; i++) {
-        struct entry *b =
-            entry_find(d, VIEW_BACKEND, v->destination.backends[i].key);
+        struct entry *b = entry_find(d, VIEW_BACKEND,
+                                     v->destination.backends[i].key);
         assert(b && b->named);
         b->named--;
         entry_unwanted(b);
@@ -147,8 +147,8 @@ static void unname_backends(struct discovery *d, const struct view *v)
 static bool backends_answered(const struct discovery *d, const struct view *v)
 {
     for (uint32_t i = 0; i < v->destination.backends_len; i++) {
-        const struct entry *b =
-            entry_find(d, VIEW_BACKEND, v->destination.backends[i].key);
+        const struct entry *b = entry_find(d, VIEW_BACKEND,
+                                           v->destination.backends[i].key);
         if (b && !b->answered)
             return false;
     }
@@ -188,8 +188,8 @@ static void tell_backends(struct discovery *d, const struct view *v,
 {
     uint64_t bit = UINT64_C(1) << worker;
     for (uint32_t i = 0; i < v->destination.backends_len; i++) {
-        struct entry *b =
-            entry_find(d, VIEW_BACKEND, v->destination.backends[i].key);
+        struct entry *b = entry_find(d, VIEW_BACKEND,
+                                     v->destination.backends[i].key);
         if (!b || !b->view || (b->workers & bit))
             continue;
         b->workers |= bit;

@@ -17,6 +17,11 @@ const struct fault_row *fault_row(enum fault f)
     return &rows[f];
 }
 
+bool fault_elsewhere(enum fault f)
+{
+    return rows[f].never_delivered && rows[f].side != SIDE_DOWNSTREAM;
+}
+
 enum fault fault_find(slice name)
 {
     for (int f = 1; f < FAULTS; f++)

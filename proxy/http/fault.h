@@ -22,6 +22,10 @@ struct fault_row {
     bool never_delivered;
 };
 
+/* Another endpoint may do better: the application did not see it, and it is not
+ * the request itself that is wrong. */
+bool fault_elsewhere(enum fault f);
+
 const struct fault_row *fault_row(enum fault f);
 /* FAULT_NONE when there is no such name. */
 enum fault fault_find(slice name);

@@ -95,7 +95,7 @@ static void let_go(struct request *r)
 /* May the request be sent once more after `f`? */
 static bool may_retry(const struct request *r, enum fault f)
 {
-    bool safe = fault_row(f)->never_delivered ||
+    bool safe = fault_elsewhere(f) ||
                 (f == FAULT_STALE &&
                  http_method_idempotent((enum http_method)r->head->method_id));
     return safe && r->keep_body && r->attempts < r->worker->config->attempts;

@@ -41,10 +41,10 @@ struct renew {
     struct identity *identity;
     struct log log;
     struct http_limits limits;
-    struct timer timer;   /* when to ask; while asking, when to give up */
-    char *bundle;         /* roots in force, PEM */
-    char *chain, *key;    /* in force, PEM, or NULL */
-    uint32_t next;        /* controller to try */
+    struct timer timer; /* when to ask; while asking, when to give up */
+    char *bundle;       /* roots in force, PEM */
+    char *chain, *key;  /* in force, PEM, or NULL */
+    uint32_t next;      /* controller to try */
     int64_t backoff;
     struct renew_stats stats;
     bool closed;
@@ -163,14 +163,15 @@ static enum status use_answer(struct renew *r, struct error *e)
     struct tls_identity *id = NULL;
     struct arena arena;
     arena_init(&arena, 2 * ANSWER_MAX);
-    enum status rc =
-        certificate_answer_decode(text_slice(&r->answer), &arena, &a, e);
+    enum status rc = certificate_answer_decode(text_slice(&r->answer), &arena,
+                                               &a, e);
     if (!rc)
         rc = tls_identity_new(&id, a.chain, slice_str(r->new_key),
                               a.bundle.len ? a.bundle : slice_str(r->bundle),
                               e);
     if (!rc && tls_identity_not_after(id) <= date_now())
-        rc = error_set(e, ERR_INVALID, "it has expired already; are the clocks right?");
+        rc = error_set(e, ERR_INVALID,
+                       "it has expired already; are the clocks right?");
     if (!rc)
         in_force(r, &a, id);
     tls_identity_unref(id);
@@ -260,7 +261,8 @@ static void on_conn_closed(struct http_conn *conn, enum status why)
     failed(r, "connection", status_name(why));
 }
 
-static const struct http_conn_events conn_events = {.on_closed = on_conn_closed};
+static const struct http_conn_events conn_events = {
+    .on_closed = on_conn_closed};
 
 static void send_request(struct renew *r)
 {
@@ -302,8 +304,7 @@ static void on_connected(void *arg, enum status rc, struct http_conn *conn,
 static bool by_certificate(const struct renew *r)
 {
     struct tls_identity *now = identity_now(r->identity);
-    return r->opt.join_token && now &&
-           tls_identity_not_after(now) > date_now();
+    return r->opt.join_token && now && tls_identity_not_after(now) > date_now();
 }
 
 static enum status make_request(struct renew *r, struct error *e)
@@ -339,8 +340,8 @@ static enum status make_tls(const struct renew *r, struct tls_settings **out,
                             struct error *e)
 {
     const struct tls_options opt = {.role = TLS_CLIENT, .alpn = {TLS_ALPN_H2}};
-    struct tls_identity *id =
-        by_certificate(r) ? identity_now(r->identity) : NULL;
+    struct tls_identity *id = by_certificate(r) ? identity_now(r->identity)
+                                                : NULL;
     return tls_settings_new(out, &opt, id, slice_str(r->bundle), e);
 }
 

@@ -19,12 +19,12 @@ struct renew;
 struct renew_options {
     struct address controllers[8];
     uint32_t controllers_len;
-    slice bundle_pem; /* roots for first contact; copied */
+    slice bundle_pem;   /* roots for first contact; copied */
     slice trust_domain; /* empty: of the bundle's first root; copied */
-    slice name;       /* the SPIFFE name to ask for, may be empty; copied */
-    slice token_file; /* copied */
-    bool join_token;  /* the token is for one use */
-    int64_t timeout;                  /* of one try; 10 s */
+    slice name;         /* the SPIFFE name to ask for, may be empty; copied */
+    slice token_file;   /* copied */
+    bool join_token;    /* the token is for one use */
+    int64_t timeout;    /* of one try; 10 s */
     int64_t backoff_min, backoff_max; /* 500 ms, 60 s */
 };
 extern const struct renew_options renew_defaults;

@@ -33,6 +33,7 @@ struct upstream {
     bool (*is_self)(void *owner, const struct address *to);
     void (*deliver_self)(void *owner, const struct address *to,
                          struct stream *s);
+    void (*on_handshake)(void *owner, bool ok); /* for metrics */
     void *owner;
     uint64_t links_opened, links_failed; /* for metrics */
     uint32_t links_up, pool_open;

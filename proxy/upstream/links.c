@@ -30,6 +30,7 @@ static void on_up(struct link *l)
     el->up = true;
     el->ep->links_dialling--;
     el->ep->up->links_up++;
+    el->ep->up->on_handshake(el->ep->up->owner, true);
     endpoint_serve_waiters(el->ep);
 }
 
@@ -58,6 +59,8 @@ static void on_down(struct link *l, enum status why, const char *reason)
     forget(el);
     if (never_up) {
         ep->up->links_failed++;
+        if (why == ERR_TLS)
+            ep->up->on_handshake(ep->up->owner, false);
         log_warn(&log, "link failed", "to=%.*s identity=%.*s why=%s reason=\"%s\"",
                  FMT(ep->text), FMT(ep->identity), status_name(why),
                  reason ? reason : "");

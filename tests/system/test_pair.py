@@ -34,7 +34,8 @@ class Script:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.communicate(timeout=40)
+        if not self.process.stdin.closed:
+            self.process.communicate(timeout=40)
 
     def ready(self):
         line = self.process.stdout.readline()
@@ -109,7 +110,8 @@ def test_settings_reach_the_programs(binaries, tmp_path):
 def test_bad_setting_is_a_sentence(binaries, tmp_path):
     for setting, word in (("nonsense=1", "nonsense"),
                           ("connect-timeout=soon", "soon"),
-                          ("other.workers=1", "other"), ("workers", "workers")):
+                          ("other.workers=1", "other"),
+                          ("workers", "workers")):
         with Script(binaries, tmp_path, "--backend", NOWHERE,
                     "--set", setting) as s:
             out, err = s.process.communicate(timeout=60)

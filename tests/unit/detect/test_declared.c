@@ -32,12 +32,9 @@ static void the_first_that_speaks_wins(void **state)
          PROTOCOL_HTTP1},
         {{false, SLICE_INIT(""), SLICE_INIT("httpx"), 1}, PROTOCOL_DETECT},
         {{false, SLICE_INIT(""), SLICE_INIT("grpc-api"), 1}, PROTOCOL_GRPC},
-        {{false, SLICE_INIT(""), SLICE_INIT("grpc-web-x"), 1},
-         PROTOCOL_HTTP1},
-        {{false, SLICE_INIT(""), SLICE_INIT("redis-main"), 1},
-         PROTOCOL_OPAQUE},
-        {{false, SLICE_INIT(""), SLICE_INIT("metrics"), 3306},
-         PROTOCOL_OPAQUE},
+        {{false, SLICE_INIT(""), SLICE_INIT("grpc-web-x"), 1}, PROTOCOL_HTTP1},
+        {{false, SLICE_INIT(""), SLICE_INIT("redis-main"), 1}, PROTOCOL_OPAQUE},
+        {{false, SLICE_INIT(""), SLICE_INIT("metrics"), 3306}, PROTOCOL_OPAQUE},
         {{false, SLICE_INIT(""), SLICE_INIT(""), 6379}, PROTOCOL_OPAQUE},
         {{false, SLICE_INIT(""), SLICE_INIT(""), 6380}, PROTOCOL_DETECT},
     };
@@ -60,8 +57,8 @@ static void lists_of_ports(void **state)
 
 static void bad_lists_are_named(void **state)
 {
-    static const char *const bad[] = {"x", "1,,2", "70000", "0", "9-8",
-                                      "1-", "-1", "1-2-3", "1;2"};
+    static const char *const bad[] = {"x",  "1,,2", "70000", "0",  "9-8",
+                                      "1-", "-1",   "1-2-3", "1;2"};
     struct error e;
 
     (void)state;

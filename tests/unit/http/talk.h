@@ -4,6 +4,13 @@
 #ifndef TULLE_TESTS_TALK_H
 #define TULLE_TESTS_TALK_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/http/client.h"
@@ -44,12 +51,12 @@ UNUSED static void turner_fini(struct turner *t)
 }
 
 /* Turns until `cond`, at most 20 s. */
-#define TURN_UNTIL(t, cond)                                            \
-    do {                                                               \
-        int64_t end_ = clock_mono_ns() + 20 * NSEC_PER_SEC;            \
-        while (!(cond) && clock_mono_ns() < end_)                      \
-            turn(t);                                                   \
-        assert_true(cond);                                             \
+#define TURN_UNTIL(t, cond)                                 \
+    do {                                                    \
+        int64_t end_ = clock_mono_ns() + 20 * NSEC_PER_SEC; \
+        while (!(cond) && clock_mono_ns() < end_)           \
+            turn(t);                                        \
+        assert_true(cond);                                  \
     } while (0)
 
 /* Byte i of every body. */
@@ -238,8 +245,8 @@ UNUSED static void answers_take(void *arg, struct exchange *x,
 struct call {
     struct exchange *x; /* NULL once over */
     uint64_t to_send, sent, credited, received;
-    size_t owed;     /* received and not consumed */
-    size_t at_once;  /* consumed at once when nonzero: all */
+    size_t owed;    /* received and not consumed */
+    size_t at_once; /* consumed at once when nonzero: all */
     unsigned status, hints, ends;
     enum reset_why why;
     bool reset, done, bad, trailers_out, trailers_in;
@@ -258,8 +265,7 @@ UNUSED static void call_push(struct call *c)
         if (end && c->trailers_out && c->x) {
             struct header f[1];
             struct headers t = {.at = f, .cap = 1};
-            assert_int_equal(
-                headers_add(&t, SLICE("x-sum"), SLICE("yes")), OK);
+            assert_int_equal(headers_add(&t, SLICE("x-sum"), SLICE("yes")), OK);
             exchange_send_trailers(c->x, &t);
         }
     }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP server and client over loopback sockets: plain and TLS, both
  * versions, bodies larger than every window, closing at every turn. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
 #include "lib/net/dial.h"
-#include "lib/tls/cert.h"
+#include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
 
 enum { BIG = 6 << 20 }; /* over the session window */
@@ -61,7 +61,8 @@ static void on_conn_closed(struct http_conn *c, enum status why)
     r->closed++;
 }
 
-static const struct http_conn_events conn_events = {.on_closed = on_conn_closed};
+static const struct http_conn_events conn_events = {
+    .on_closed = on_conn_closed};
 
 static void on_client(void *arg, enum status rc, struct http_conn *c,
                       const struct tls_peer *peer, const char *reason)
@@ -100,45 +101,14 @@ static void rig_connect(struct rig *r, struct tls_settings *tls)
 
 /* ---- identities ---- */
 
-static void settings_of(struct ca *ca, slice name, enum tls_role role,
-                        const char *alpn, struct tls_settings **out)
-{
-    struct error e = {0};
-    char *key, *der, *pem;
-    size_t len;
-    struct tls_identity *id;
-    int64_t now = clock_real_ns() / NSEC_PER_SEC;
-    assert_int_equal(key_new(&key, &e), OK);
-    assert_int_equal(key_public_der(slice_str(key), &der, &len, &e), OK);
-    struct cert_request rq = {.public_der = slice_of(der, len),
-                              .name = name,
-                              .not_before = now - 60,
-                              .not_after = now + 3600};
-    assert_int_equal(ca_sign(ca, &rq, &pem, &e), OK);
-    assert_int_equal(tls_identity_new(&id, slice_str(pem), slice_str(key),
-                                      ca_cert_pem(ca), &e),
-                     OK);
-    struct tls_options opt = {
-        .role = role, .alpn = {alpn, role == TLS_SERVER ? "http/1.1" : NULL},
-        .alpn_optional = role == TLS_SERVER, .ask_peer = role == TLS_SERVER};
-    assert_int_equal(tls_settings_new(out, &opt, id, SLICE_NONE, &e), OK);
-    tls_identity_unref(id);
-    mem_free(pem);
-    mem_free(der);
-    mem_wipe_free(key, strlen(key));
-}
-
 static int make_identities(void **state)
 {
-    struct error e;
-    struct ca *ca;
-    int64_t now = clock_real_ns() / NSEC_PER_SEC;
+    const slice web = SLICE("spiffe://test/ns/shop/sa/web");
+    struct ca *ca = ids_ca(SLICE("test"));
     (void)state;
-    assert_int_equal(ca_new(&ca, SLICE("test"), now - 60, 86400, &e), OK);
-    settings_of(ca, controller, TLS_SERVER, "h2", &server_tls);
-    slice web = SLICE("spiffe://test/ns/shop/sa/web");
-    settings_of(ca, web, TLS_CLIENT, "h2", &client_tls);
-    settings_of(ca, web, TLS_CLIENT, "http/1.1", &client_tls1);
+    server_tls = ids_settings(ca, controller, TLS_SERVER, TLS_ALPN_H2);
+    client_tls = ids_settings(ca, web, TLS_CLIENT, TLS_ALPN_H2);
+    client_tls1 = ids_settings(ca, web, TLS_CLIENT, TLS_ALPN_HTTP1);
     ca_free(ca);
     return 0;
 }
@@ -229,8 +199,7 @@ static void check_echo(struct tls_settings *stls, struct tls_settings *ctls,
     assert_int_equal(c.ends, 1);
     assert_int_equal(c.credited, BIG);
     /* what one exchange may hold, and what one read adds */
-    assert_true(r.answers.most_held <=
-                r.limits.stream_window_max + LOOP_LENT);
+    assert_true(r.answers.most_held <= r.limits.stream_window_max + LOOP_LENT);
     rig_fini(&r);
 }
 
@@ -396,7 +365,8 @@ static void test_cap(void **state)
     rig_init(&r, NULL, 1);
     rig_connect(&r, NULL);
     first = r.conn;
-    rig_dial(&r, NULL, SLICE_NONE); /* the kernel accepts, the server does not */
+    rig_dial(&r, NULL,
+             SLICE_NONE); /* the kernel accepts, the server does not */
     TURN_UNTIL(&r.t, r.connected == 2);
     struct call c = {.at_once = 1};
     assert_true(call_start(&c, r.conn, SLICE("/")));
@@ -504,11 +474,10 @@ static void test_raw_http1(void **state)
 static void test_raw_bad(void **state)
 {
     static const char *const bad[] = {
-        "GET / HTTP/1.1\r\n\r\n",       /* no Host */
+        "GET / HTTP/1.1\r\n\r\n", /* no Host */
         "\x16\x03\x01\x02nonsense\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\nxx", /* not quite the preface */
-        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n"
-        "transfer-encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -518,8 +487,7 @@ static void test_raw_bad(void **state)
         raw_open(&w, &r);
         raw_say(&w, bad[i]);
         TURN_UNTIL(&r.t, w.ended || w.failed);
-        assert_true(raw_has(&w, "HTTP/1.1 400") ||
-                    raw_has(&w, "HTTP/1.1 505"));
+        assert_true(raw_has(&w, "HTTP/1.1 400") || raw_has(&w, "HTTP/1.1 505"));
         assert_int_equal(r.answers.begun, 0);
         raw_close(&w);
         TURN_UNTIL(&r.t, http_server_connections(r.server) == 0);

@@ -19,8 +19,7 @@ static void who_may_have_which_name(void **state)
     } rows[] = {
         {PROOF_TOKEN, CART, "", 2000, "", ""},
         {PROOF_TOKEN, CART, "", 2000, CART, ""},
-        {PROOF_CERTIFICATE, CART, "shop/cart-1/u1", 2000, "",
-         "shop/cart-1/u1"},
+        {PROOF_CERTIFICATE, CART, "shop/cart-1/u1", 2000, "", "shop/cart-1/u1"},
         {PROOF_TOKEN, CART, "shop/cart-1/", 2000, "", "shop/cart-1/u1"},
         {PROOF_TOKEN, CART, "shop/later/", 2000, "", "shop/later/"},
         /* over */
@@ -32,8 +31,8 @@ static void who_may_have_which_name(void **state)
         /* not a workload of ours */
         {PROOF_TOKEN, "spiffe://cluster.local/tulle/controller", "", 2000, "",
          NULL},
-        {PROOF_CERTIFICATE, "spiffe://cluster.local/tulle/controller", "",
-         2000, "", NULL},
+        {PROOF_CERTIFICATE, "spiffe://cluster.local/tulle/controller", "", 2000,
+         "", NULL},
         {PROOF_CERTIFICATE, "spiffe://other/ns/shop/sa/cart", "", 2000, "",
          NULL},
         {PROOF_CERTIFICATE, "spiffe://cluster.local.evil/ns/shop/sa/cart", "",
@@ -65,8 +64,8 @@ static void who_may_have_which_name(void **state)
                           slice_str(rows[i].pod), rows[i].not_after};
         struct error e = {""};
         struct grant g;
-        enum status rc = issue_grant(&rules, &p, slice_str(rows[i].asked),
-                                     1000, &g, &e);
+        enum status rc = issue_grant(&rules, &p, slice_str(rows[i].asked), 1000,
+                                     &g, &e);
 
         if (!rows[i].grants) {
             if (rc != ERR_DENIED)

@@ -194,8 +194,7 @@ static void a_token_is_good_once(void **state)
     snprintf(path, sizeof path, "tokens/%s", hex);
     assert_int_equal(mode_of(in(f, path)), 0600);
     assert_int_equal(join_token_consume(dir, slice_str(token), &e), OK);
-    assert_int_equal(join_token_consume(dir, slice_str(token), &e),
-                     ERR_DENIED);
+    assert_int_equal(join_token_consume(dir, slice_str(token), &e), ERR_DENIED);
     assert_int_equal(join_token_read(dir, slice_str(token), &t, &e),
                      ERR_DENIED);
 }
@@ -203,8 +202,8 @@ static void a_token_is_good_once(void **state)
 static void bad_tokens(void **state)
 {
     static const char *const names[][2] = {
-        {"cart", ""},          {"shop/", ""},        {"/cart", ""},
-        {"shop/cart/x", ""},   {"Shop/cart", ""},    {"shop/cart", "cart-1"},
+        {"cart", ""},          {"shop/", ""},         {"/cart", ""},
+        {"shop/cart/x", ""},   {"Shop/cart", ""},     {"shop/cart", "cart-1"},
         {"shop/cart", "x/c1"}, {"shop/cart", "shop/"}};
     const struct folder *f = *state;
     slice dir = slice_str(f->path);
@@ -214,8 +213,8 @@ static void bad_tokens(void **state)
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_int_equal(join_token_new(dir, DOMAIN, slice_str(names[i][0]),
-                                        slice_str(names[i][1]), NOW, 600,
-                                        token, &e),
+                                        slice_str(names[i][1]), NOW, 600, token,
+                                        &e),
                          ERR_INVALID);
     assert_int_equal(join_token_read(dir, SLICE("nonsense"), &t, &e),
                      ERR_DENIED);
@@ -231,10 +230,11 @@ static void old_tokens_are_removed(void **state)
     struct join_token t;
     struct error e;
 
-    assert_int_equal(join_token_new(dir, DOMAIN, SLICE("shop/cart"),
-                                    SLICE_NONE, NOW, 600, old, &e), OK);
-    assert_int_equal(join_token_new(dir, DOMAIN, SLICE("shop/cart"),
-                                    SLICE_NONE, NOW + 600, 600, token, &e),
+    assert_int_equal(join_token_new(dir, DOMAIN, SLICE("shop/cart"), SLICE_NONE,
+                                    NOW, 600, old, &e),
+                     OK);
+    assert_int_equal(join_token_new(dir, DOMAIN, SLICE("shop/cart"), SLICE_NONE,
+                                    NOW + 600, 600, token, &e),
                      OK);
     assert_int_equal(join_token_read(dir, slice_str(old), &t, &e), ERR_DENIED);
     assert_int_equal(join_token_read(dir, slice_str(token), &t, &e), OK);
@@ -257,7 +257,8 @@ static void shop_init(struct shop *s, const struct folder *f)
         .ca = s->ca,
         .state = slice_str(f->path),
         .bundle = ca_cert_pem(s->ca),
-        .rules = {.trust_domain = DOMAIN, .life = 86400,
+        .rules = {.trust_domain = DOMAIN,
+                  .life = 86400,
                   .renew_by_certificate = true},
     };
     issue_rate_init(&s->issuer.rate, 100, 0);

@@ -30,8 +30,7 @@ static void on_change(struct registry_watch *w, const struct registry_change *c)
 
 static void seen_init(struct seen *s, struct registry *r)
 {
-    *s = (struct seen){.watch = {.on_change = on_change,
-                                 .on_topic = on_topic}};
+    *s = (struct seen){.watch = {.on_change = on_change, .on_topic = on_topic}};
     map_init(&s->topics);
     text_init(&s->changes, 1 << 16);
     registry_watch(r, &s->watch);
@@ -55,21 +54,21 @@ static void expect_topics(struct seen *s, const char *const *want)
     map_fini(&s->topics);
     map_init(&s->topics);
 }
-#define TOPICS(s, ...) expect_topics(s, (const char *const[]){__VA_ARGS__, NULL})
+#define TOPICS(s, ...) \
+    expect_topics(s, (const char *const[]){__VA_ARGS__, NULL})
 
-#define SERVICE(name, ip)                                                \
-    "{'apiVersion':'v1','kind':'Service','metadata':{'name':'" name      \
-    "','namespace':'shop'},'spec':{'clusterIP':'" ip "','ports':["       \
+#define SERVICE(name, ip)                                           \
+    "{'apiVersion':'v1','kind':'Service','metadata':{'name':'" name \
+    "','namespace':'shop'},'spec':{'clusterIP':'" ip "','ports':["  \
     "{'port':80}]}}"
 #define SLICE_OF(name, service, ip)                                      \
     "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"        \
     "'metadata':{'name':'" name "','namespace':'shop','labels':{"        \
     "'kubernetes.io/service-name':'" service "'}},'addressType':'IPv4'," \
     "'ports':[{'port':8080}],'endpoints':[{'addresses':['" ip "']}]}"
-#define POD(name, ip, spec)                                              \
-    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name          \
-    "','namespace':'shop'},'spec':{" spec "},'status':{'podIP':'" ip     \
-    "'}}"
+#define POD(name, ip, spec)                                     \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name \
+    "','namespace':'shop'},'spec':{" spec "},'status':{'podIP':'" ip "'}}"
 
 static void the_version_grows_with_every_change(void **state)
 {
@@ -130,15 +129,14 @@ static void what_one_object_means_for_others(void **state)
     object_put(r, SLICE_OF("b-1", "b", "10.1.0.1"));
     seen_init(&s, r);
     object_put(r, POD("p", "10.1.0.1", ""));
-    TOPICS(&s, "pod shop/p", "ip 10.1.0.1", "service shop/a",
-           "service shop/b");
+    TOPICS(&s, "pod shop/p", "ip 10.1.0.1", "service shop/a", "service shop/b");
     object_put(r, SERVICE("a", "10.0.0.1"));
     TOPICS(&s, "service shop/a", "ip 10.0.0.1", "ip 10.1.0.1", "pod shop/p",
            "service shop/b");
     object_put(r, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':"
                   "'shop','annotations':{'tulle.dev/mtls':'strict'}}}");
-    TOPICS(&s, "namespace shop", "pod shop/p", "ip 10.1.0.1",
-           "service shop/a", "service shop/b");
+    TOPICS(&s, "namespace shop", "pod shop/p", "ip 10.1.0.1", "service shop/a",
+           "service shop/b");
     object_put(r, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':"
                   "'other'}}");
     TOPICS(&s, "namespace other");

@@ -8,23 +8,23 @@
 static const struct resolve_settings settings = {
     SLICE_INIT("cluster.local"), SLICE_INIT("PEM"), MTLS_PERMISSIVE};
 
-#define CART                                                             \
-    "{'apiVersion':'v1','kind':'Service','metadata':{'name':'cart',"     \
-    "'namespace':'shop'},'spec':{'clusterIP':'10.0.0.1','ports':["       \
-    "{'name':'http','port':80,'targetPort':8080},"                       \
+#define CART                                                         \
+    "{'apiVersion':'v1','kind':'Service','metadata':{'name':'cart'," \
+    "'namespace':'shop'},'spec':{'clusterIP':'10.0.0.1','ports':["   \
+    "{'name':'http','port':80,'targetPort':8080},"                   \
     "{'name':'dns','port':53,'protocol':'UDP'}]}}"
-#define CART_SLICE(ports, endpoints)                                     \
-    "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"        \
-    "'metadata':{'name':'cart-1','namespace':'shop','labels':{"          \
-    "'kubernetes.io/service-name':'cart'}},'addressType':'IPv4',"        \
+#define CART_SLICE(ports, endpoints)                              \
+    "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," \
+    "'metadata':{'name':'cart-1','namespace':'shop','labels':{"   \
+    "'kubernetes.io/service-name':'cart'}},'addressType':'IPv4'," \
     "'ports':[" ports "],'endpoints':[" endpoints "]}"
 #define HTTP_8080 "{'name':'http','port':8080}"
-#define AT(ip, conditions)                                               \
+#define AT(ip, conditions) \
     "{'addresses':['" ip "'],'conditions':{" conditions "}}"
-#define POD(name, ip, meta, spec)                                        \
-    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name          \
-    "','namespace':'shop','uid':'u-" name "'" meta "},'spec':{"          \
-    "'serviceAccountName':'cart'" spec "},'status':{'phase':'Running',"  \
+#define POD(name, ip, meta, spec)                                       \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name         \
+    "','namespace':'shop','uid':'u-" name "'" meta "},'spec':{"         \
+    "'serviceAccountName':'cart'" spec "},'status':{'phase':'Running'," \
     "'podIP':'" ip "'}}"
 #define SIDECAR ",'initContainers':[{'name':'tulle-proxy'}]"
 
@@ -37,8 +37,7 @@ static void check(struct registry *r, enum view_kind kind, const char *key,
     struct view *v = NULL;
     struct error e = {""};
     struct text out;
-    enum status rc =
-        resolve(r, &settings, kind, &c, slice_str(key), &v, &e);
+    enum status rc = resolve(r, &settings, kind, &c, slice_str(key), &v, &e);
     char *expected = object_quote(want);
 
     text_init(&out, 1 << 20);
@@ -55,12 +54,12 @@ static void check(struct registry *r, enum view_kind kind, const char *key,
     mem_free(expected);
 }
 
-#define KNOWN(protocol)                                               \
-    "{'resolution':'known','service':'shop/cart:80','protocol':'"     \
-    protocol "','direct':false,'backends':[{'key':'shop/cart:80',"    \
+#define KNOWN(protocol)                                                    \
+    "{'resolution':'known','service':'shop/cart:80','protocol':'" protocol \
+    "','direct':false,'backends':[{'key':'shop/cart:80',"                  \
     "'weight':1}]}"
-#define NOWHERE(resolution)                                           \
-    "{'resolution':'" resolution "','protocol':'detect',"             \
+#define NOWHERE(resolution)                               \
+    "{'resolution':'" resolution "','protocol':'detect'," \
     "'direct':false,'backends':[]}"
 
 static void destinations_of_a_service(void **state)
@@ -140,14 +139,13 @@ static void pods_own_their_address(void **state)
     registry_free(r);
 }
 
-#define ENDPOINT(ip, rest)                                              \
-    "{'address':'" ip ":8080'," rest "}"
-#define MESHED_A                                                        \
-    ENDPOINT("10.1.0.1", "'identity':'spiffe://cluster.local/ns/shop/sa/cart'" \
-             ",'pod':'shop/cart-a','weight':1,'protocol':'http/1',"     \
+#define ENDPOINT(ip, rest) "{'address':'" ip ":8080'," rest "}"
+#define MESHED_A                                                    \
+    ENDPOINT("10.1.0.1",                                            \
+             "'identity':'spiffe://cluster.local/ns/shop/sa/cart'"  \
+             ",'pod':'shop/cart-a','weight':1,'protocol':'http/1'," \
              "'state':'ready'")
-#define CART_ENDPOINTS(list)                                            \
-    "{'service':'shop/cart:80','endpoints':[" list "]}"
+#define CART_ENDPOINTS(list) "{'service':'shop/cart:80','endpoints':[" list "]}"
 
 static void endpoints_by_readiness(void **state)
 {
@@ -157,15 +155,19 @@ static void endpoints_by_readiness(void **state)
     object_put(r, CART);
     check(r, VIEW_BACKEND, "shop/cart:80", CART_ENDPOINTS(""));
     check(r, VIEW_BACKEND, "shop/cart:81", "not-found");
-    object_put(r, CART_SLICE(HTTP_8080 ",{'name':'other','port':9}",
-        AT("10.1.0.4", "'ready':false,'serving':true,'terminating':false") ","
-        AT("10.1.0.3", "'ready':false,'serving':true,'terminating':true") ","
-        AT("10.1.0.2", "'ready':false,'serving':false,'terminating':true") ","
-        AT("10.1.0.1", "")));
+    object_put(
+        r,
+        CART_SLICE(
+            HTTP_8080 ",{'name':'other','port':9}",
+            AT("10.1.0.4", "'ready':false,'serving':true,'terminating':false") "," AT("10.1.0.3", "'ready':false,'serving':true,'terminating':true") "," AT(
+                "10.1.0.2",
+                "'ready':false,'serving':false,'terminating':true") "," AT("10.1.0.1",
+                                                                           "")));
     object_put(r, POD("cart-a", "10.1.0.1", "", SIDECAR));
-    check(r, VIEW_BACKEND, "shop/cart:80",
-          CART_ENDPOINTS(MESHED_A "," ENDPOINT("10.1.0.3",
-              "'weight':1,'protocol':'http/1','state':'draining'")));
+    check(
+        r, VIEW_BACKEND, "shop/cart:80",
+        CART_ENDPOINTS(MESHED_A "," ENDPOINT(
+            "10.1.0.3", "'weight':1,'protocol':'http/1','state':'draining'")));
     registry_free(r);
 }
 
@@ -175,11 +177,15 @@ static void doubles_become_one(void **state)
 
     (void)state;
     object_put(r, CART);
-    object_put(r, CART_SLICE(HTTP_8080,
-        AT("10.1.0.1", "'ready':false,'serving':true,'terminating':true") ","
-        AT("10.1.0.1", "'ready':true")));
-    check(r, VIEW_BACKEND, "shop/cart:80", CART_ENDPOINTS(ENDPOINT("10.1.0.1",
-          "'weight':1,'protocol':'http/1','state':'ready'")));
+    object_put(
+        r,
+        CART_SLICE(
+            HTTP_8080,
+            AT("10.1.0.1", "'ready':false,'serving':true,'terminating':true") "," AT(
+                "10.1.0.1", "'ready':true")));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(ENDPOINT(
+              "10.1.0.1", "'weight':1,'protocol':'http/1','state':'ready'")));
     registry_free(r);
 }
 
@@ -192,22 +198,31 @@ static void an_identity_must_be_earned(void **state)
     } rows[] = {
         {POD("cart-a", "10.1.0.1", "", SIDECAR), true, true},
         {POD("cart-a", "10.1.0.1", "",
-             ",'containers':[{'name':'tulle-proxy'}]"), true, true},
+             ",'containers':[{'name':'tulle-proxy'}]"),
+         true, true},
         {POD("cart-a", "10.1.0.1", "", ""), false, true},
         {POD("cart-a", "10.1.0.1", "",
-             ",'containers':[{'name':'tulle-proxy2'}]"), false, true},
+             ",'containers':[{'name':'tulle-proxy2'}]"),
+         false, true},
         {POD("cart-a", "10.1.0.9", "", SIDECAR), false, false},
         {POD("cart-a", "10.1.0.1", "", SIDECAR ",'hostNetwork':true"), false,
          false},
-        {POD("cart-a", "10.1.0.1", ",'annotations':{"
-             "'tulle.dev/skip-inbound-ports':'1,8000-8100'}", SIDECAR), false,
-         true},
-        {POD("cart-a", "10.1.0.1", ",'annotations':{"
-             "'tulle.dev/skip-inbound-ports':'1'}", SIDECAR), true, true},
+        {POD("cart-a", "10.1.0.1",
+             ",'annotations':{"
+             "'tulle.dev/skip-inbound-ports':'1,8000-8100'}",
+             SIDECAR),
+         false, true},
+        {POD("cart-a", "10.1.0.1",
+             ",'annotations':{"
+             "'tulle.dev/skip-inbound-ports':'1'}",
+             SIDECAR),
+         true, true},
         /* a bad list skips nothing */
-        {POD("cart-a", "10.1.0.1", ",'annotations':{"
-             "'tulle.dev/skip-inbound-ports':'8080,x'}", SIDECAR), true,
-         true},
+        {POD("cart-a", "10.1.0.1",
+             ",'annotations':{"
+             "'tulle.dev/skip-inbound-ports':'8080,x'}",
+             SIDECAR),
+         true, true},
         {"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'cart-a',"
          "'namespace':'shop'},'spec':{'initContainers':[{'name':"
          "'tulle-proxy'}]},'status':{'phase':'Succeeded','podIP':'10.1.0.1'}}",
@@ -245,10 +260,15 @@ static void pods_that_share_an_address_declare_their_ports(void **state)
 
     (void)state;
     registry_set_synced(r, true);
-    object_put(r, POD("cart-a", "127.0.0.1", "", SIDECAR
-        ",'containers':[{'name':'x','ports':[{'containerPort':8080}]}]"));
-    object_put(r, POD("cart-b", "127.0.0.1", "",
-        ",'containers':[{'name':'x','ports':[{'containerPort':9090}]}]"));
+    object_put(
+        r,
+        POD("cart-a", "127.0.0.1", "",
+            SIDECAR
+            ",'containers':[{'name':'x','ports':[{'containerPort':8080}]}]"));
+    object_put(
+        r,
+        POD("cart-b", "127.0.0.1", "",
+            ",'containers':[{'name':'x','ports':[{'containerPort':9090}]}]"));
     check(r, VIEW_BACKEND, "127.0.0.1:8080",
           "{'endpoints':[{'address':'127.0.0.1:8080','identity':"
           "'spiffe://cluster.local/ns/shop/sa/cart','pod':'shop/cart-a',"
@@ -260,11 +280,11 @@ static void pods_that_share_an_address_declare_their_ports(void **state)
     registry_free(r);
 }
 
-#define WORKLOAD(mtls, terminating, ports)                              \
-    "{'namespace':'shop','pod':'cart-a','serviceAccount':'cart',"       \
-    "'mtls':'" mtls "','terminating':" terminating ",'bundle':'PEM',"   \
+#define WORKLOAD(mtls, terminating, ports)                            \
+    "{'namespace':'shop','pod':'cart-a','serviceAccount':'cart',"     \
+    "'mtls':'" mtls "','terminating':" terminating ",'bundle':'PEM'," \
     "'ports':[" ports "]}"
-#define PORT(n, protocol, skip)                                         \
+#define PORT(n, protocol, skip) \
     "{'port':" n ",'protocol':'" protocol "','skip':" skip "}"
 
 static void a_workload_sees_its_own_ports(void **state)
@@ -275,17 +295,27 @@ static void a_workload_sees_its_own_ports(void **state)
     check(r, VIEW_WORKLOAD, "", "not-found");
     object_put(r, CART);
     object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "'ready':false")));
-    object_put(r, POD("cart-a", "10.1.0.1", ",'annotations':{"
-        "'tulle.dev/skip-inbound-ports':'9','tulle.dev/opaque-ports':'7'}",
-        SIDECAR ",'containers':[{'name':'x','ports':[{'containerPort':6379},"
-        "{'containerPort':53,'protocol':'UDP'},{'containerPort':1234}]}]"));
-    check(r, VIEW_WORKLOAD, "", WORKLOAD("permissive", "false",
-          PORT("7", "opaque", "false") "," PORT("9", "detect", "true") ","
-          PORT("1234", "detect", "false") ","
-          PORT("6379", "opaque", "false") ","
-          PORT("8080", "http/1", "false")));
+    object_put(
+        r,
+        POD("cart-a", "10.1.0.1",
+            ",'annotations':{"
+            "'tulle.dev/skip-inbound-ports':'9','tulle.dev/opaque-ports':'7'}",
+            SIDECAR
+            ",'containers':[{'name':'x','ports':[{'containerPort':6379},"
+            "{'containerPort':53,'protocol':'UDP'},{'containerPort':1234}]}]"));
+    check(
+        r, VIEW_WORKLOAD, "",
+        WORKLOAD(
+            "permissive", "false",
+            PORT("7", "opaque", "false") "," PORT(
+                "9", "detect",
+                "true") "," PORT("1234", "detect",
+                                 "false") "," PORT("6379", "opaque",
+                                                   "false") "," PORT("8080",
+                                                                     "http/1",
+                                                                     "false")));
     object_put(r, POD("cart-a", "10.1.0.1",
-        ",'deletionTimestamp':'2026-01-01T00:00:00Z'", SIDECAR));
+                      ",'deletionTimestamp':'2026-01-01T00:00:00Z'", SIDECAR));
     check(r, VIEW_WORKLOAD, "",
           WORKLOAD("permissive", "true", PORT("8080", "http/1", "false")));
     registry_free(r);
@@ -307,18 +337,18 @@ static void services_that_disagree(void **state)
                   "'addressType':'IPv4','ports':[{'port':8080}],"
                   "'endpoints':[{'addresses':['10.1.0.1']}]}");
     object_put(r, POD("cart-a", "10.1.0.1", "", SIDECAR));
-    check(r, VIEW_WORKLOAD, "", WORKLOAD("permissive", "false",
-          PORT("8080", "detect", "false")));
+    check(r, VIEW_WORKLOAD, "",
+          WORKLOAD("permissive", "false", PORT("8080", "detect", "false")));
     object_put(r, "{'apiVersion':'v1','kind':'Service','metadata':{'name':"
                   "'raw','namespace':'shop'},'spec':{'ports':[{'port':80,"
                   "'appProtocol':'mysql'}]}}");
-    check(r, VIEW_WORKLOAD, "", WORKLOAD("permissive", "false",
-          PORT("8080", "opaque", "false")));
+    check(r, VIEW_WORKLOAD, "",
+          WORKLOAD("permissive", "false", PORT("8080", "opaque", "false")));
     registry_free(r);
 }
 
-#define SPACE(annotations)                                              \
-    "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'shop',"  \
+#define SPACE(annotations)                                             \
+    "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'shop'," \
     "'annotations':{" annotations "}}}"
 
 static void mtls_from_pod_then_namespace_then_default(void **state)
@@ -380,16 +410,17 @@ static void two_families_give_one_list(void **state)
                   "{'name':'http','port':80}]}}");
     object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "")));
     check(r, VIEW_DESTINATION, "[fd00::a]:80", KNOWN("http/1"));
-    check(r, VIEW_BACKEND, "shop/cart:80", CART_ENDPOINTS(ENDPOINT("10.1.0.1",
-          "'weight':1,'protocol':'http/1','state':'ready'")));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(ENDPOINT(
+              "10.1.0.1", "'weight':1,'protocol':'http/1','state':'ready'")));
     object_put(r, "{'apiVersion':'discovery.k8s.io/v1','kind':"
                   "'EndpointSlice','metadata':{'name':'cart-6','namespace':"
                   "'shop','labels':{'kubernetes.io/service-name':'cart'}},"
                   "'addressType':'IPv6','ports':[" HTTP_8080 "],"
                   "'endpoints':[{'addresses':['fd00::1'],'zone':'z1'}]}");
-    check(r, VIEW_BACKEND, "shop/cart:80", CART_ENDPOINTS(
-          "{'address':'[fd00::1]:8080','zone':'z1','weight':1,"
-          "'protocol':'http/1','state':'ready'}"));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS("{'address':'[fd00::1]:8080','zone':'z1','weight':1,"
+                         "'protocol':'http/1','state':'ready'}"));
     registry_free(r);
 }
 

@@ -25,15 +25,16 @@ static const char cart[] =
     "{'apiVersion':'v1','kind':'Service','metadata':{'name':'cart',"
     "'namespace':'shop'},'spec':{'clusterIP':'10.0.0.1','ports':["
     "{'name':'http','port':80}]}}";
-#define CART_SLICE(addresses)                                            \
-    "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"        \
-    "'metadata':{'name':'cart-1','namespace':'shop','labels':{"          \
-    "'kubernetes.io/service-name':'cart'}},'addressType':'IPv4',"        \
+#define CART_SLICE(addresses)                                     \
+    "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," \
+    "'metadata':{'name':'cart-1','namespace':'shop','labels':{"   \
+    "'kubernetes.io/service-name':'cart'}},'addressType':'IPv4'," \
     "'ports':[{'name':'http','port':8080}],'endpoints':[" addresses "]}"
 #define AT(ip) "{'addresses':['" ip "']}"
-#define MANY                                                             \
-    AT("10.1.0.1") "," AT("10.1.0.2") "," AT("10.1.0.3") ","             \
-        AT("10.1.0.4") "," AT("10.1.0.5") "," AT("10.1.0.6")
+#define MANY                                                         \
+    AT("10.1.0.1")                                                   \
+    "," AT("10.1.0.2") "," AT("10.1.0.3") "," AT("10.1.0.4") "," AT( \
+        "10.1.0.5") "," AT("10.1.0.6")
 
 static void on_topic(struct registry_watch *w, slice topic)
 {
@@ -84,10 +85,10 @@ static void on_send(void *owner, slice line)
     if (m.type == MSG_VIEW)
         memcpy(w->last_hash, m.view->hash, sizeof w->last_hash);
     if (m.type == MSG_DELTA || m.type == MSG_SAME)
-        assert_int_equal(slice_to_cstr(m.type == MSG_SAME ? m.hash
-                                                          : m.delta.hash,
-                                       w->last_hash, sizeof w->last_hash),
-                         OK);
+        assert_int_equal(
+            slice_to_cstr(m.type == MSG_SAME ? m.hash : m.delta.hash,
+                          w->last_hash, sizeof w->last_hash),
+            OK);
     msg_fini(&m);
 }
 
@@ -159,11 +160,12 @@ static void expect(struct world *w, const char *want)
     text_clear(&w->told);
 }
 
-#define HELLO "{'type':'hello','version':'1','capabilities':["           \
-              "'backend-delta/1']}\n"
-#define SUB(kind, key)                                                   \
+#define HELLO                                        \
+    "{'type':'hello','version':'1','capabilities':[" \
+    "'backend-delta/1']}\n"
+#define SUB(kind, key) \
     "{'type':'subscribe','kind':'" kind "','key':'" key "'}\n"
-#define UNSUB(kind, key)                                                 \
+#define UNSUB(kind, key) \
     "{'type':'unsubscribe','kind':'" kind "','key':'" key "'}\n"
 
 static void backends_come_before_what_names_them(void **state)
@@ -194,8 +196,10 @@ static void what_the_proxy_has_is_not_sent(void **state)
     says(&w, HELLO SUB("backend", "shop/cart:80"));
     expect(&w, "backend shop/cart:80 1");
     text_init(&line, 1000);
-    text_printf(&line, "{'type':'subscribe','kind':'backend','key':"
-                       "'shop/cart:80','hash':'%s'}\n", w.last_hash);
+    text_printf(&line,
+                "{'type':'subscribe','kind':'backend','key':"
+                "'shop/cart:80','hash':'%s'}\n",
+                w.last_hash);
     says(&w, text_cstr(&line));
     expect(&w, "same backend shop/cart:80");
     assert_true(session_in_sync(w.session));
@@ -219,8 +223,8 @@ static void changes_come_as_deltas_and_only_if_any(void **state)
     put(&w, "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
             "'metadata':{'name':'cart-2','namespace':'shop','labels':{"
             "'kubernetes.io/service-name':'cart'}},'addressType':'IPv4',"
-            "'ports':[{'name':'http','port':8080}],'endpoints':["
-            AT("10.1.0.1") "]}");
+            "'ports':[{'name':'http','port':8080}],'endpoints':[" AT(
+                "10.1.0.1") "]}");
     expect(&w, "");
     world_fini(&w);
 }
@@ -238,8 +242,9 @@ static void a_refused_delta_is_followed_by_the_whole_once(void **state)
     put(&w, CART_SLICE(MANY "," AT("10.1.0.7")));
     expect(&w, "backend shop/cart:80 6; delta backend shop/cart:80");
     text_init(&nack, 1000);
-    text_printf(&nack, "{'type':'nack','kind':'backend','key':"
-                       "'shop/cart:80','hash':'%s','reason':'no'}\n",
+    text_printf(&nack,
+                "{'type':'nack','kind':'backend','key':"
+                "'shop/cart:80','hash':'%s','reason':'no'}\n",
                 w.last_hash);
     says(&w, text_cstr(&nack));
     expect(&w, "backend shop/cart:80 7");
@@ -337,14 +342,13 @@ static void subscriptions_are_capped(void **state)
     (void)state;
     lim.subscriptions = 2;
     world_init(&w, &lim);
-    says(&w, HELLO SUB("destination", "10.0.0.1:1")
-                 SUB("destination", "10.0.0.1:2")
-                 SUB("destination", "10.0.0.1:3")
-                 SUB("destination", "10.0.0.1:2"));
+    says(&w,
+         HELLO SUB("destination", "10.0.0.1:1") SUB("destination", "10.0.0.1:2")
+             SUB("destination", "10.0.0.1:3") SUB("destination", "10.0.0.1:2"));
     expect(&w, "remove destination 10.0.0.1:3; destination 10.0.0.1:1 unknown;"
                " destination 10.0.0.1:2 unknown");
-    says(&w, UNSUB("destination", "10.0.0.1:1")
-                 SUB("destination", "10.0.0.1:3"));
+    says(&w,
+         UNSUB("destination", "10.0.0.1:1") SUB("destination", "10.0.0.1:3"));
     expect(&w, "destination 10.0.0.1:3 unknown");
     says(&w, SUB("destination", "nonsense"));
     expect(&w, "remove destination nonsense");
@@ -432,7 +436,10 @@ static void the_clock(void **state)
     expect(&w, "heartbeat");
     session_tick(w.session, 30 * s, 5);
     assert_false(w.over);
-    session_tick(w.session, 31 * s, 5);
+    session_slept(w.session, 10 * s); /* we, not it */
+    session_tick(w.session, 40 * s, 5);
+    assert_false(w.over);
+    session_tick(w.session, 41 * s, 5);
     assert_string_equal(w.why, "silence");
     world_fini(&w);
 
@@ -450,9 +457,12 @@ static void what_people_see(void **state)
 
     (void)state;
     world_init(&w, &session_limits_default);
-    says(&w, HELLO SUB("destination", "10.0.0.1:1")
-             "{'type':'nack','kind':'destination','key':'10.0.0.1:1',"
-             "'hash':'','reason':'too new'}\n");
+    says(
+        &w,
+        HELLO SUB(
+            "destination",
+            "10.0.0.1:1") "{'type':'nack','kind':'destination','key':'10.0.0.1:1',"
+                          "'hash':'','reason':'too new'}\n");
     text_init(&out, 1 << 16);
     session_json(w.session, 7 * NSEC_PER_SEC, &out);
     assert_non_null(strstr(text_cstr(&out), "\"state\":\"serving\""));

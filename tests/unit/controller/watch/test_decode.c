@@ -15,38 +15,54 @@ static void what_is_wrong_is_named(void **state)
         {"{'apiVersion':'v1','kind':'Service','metadata':{},'spec':{}}",
          "metadata.name"},
         {"{'apiVersion':'v1','kind':'Service','metadata':{'name':'A_b'},"
-         "'spec':{}}", "'A_b' is not a valid name"},
+         "'spec':{}}",
+         "'A_b' is not a valid name"},
         {"{'apiVersion':'v1','kind':'Service','metadata':{'name':'a',"
-         "'namespace':'x.y'},'spec':{}}", "'x.y' is not a valid namespace"},
+         "'namespace':'x.y'},'spec':{}}",
+         "'x.y' is not a valid namespace"},
         {"{'apiVersion':'v1','kind':'Service'," META("") "}", "spec"},
+        {"{'apiVersion':'v1','kind':'Service'," META(
+             "") ",'spec':{'ports':["
+                 "{'port':80},{'port':0}]}}",
+         "spec.ports[1].port"},
         {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{'ports':["
-         "{'port':80},{'port':0}]}}", "spec.ports[1].port"},
-        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{'ports':["
-         "{'port':'http'}]}}", "spec.ports[0].port"},
-        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{"
-         "'clusterIP':'300.1.1.1'}}", "'300.1.1.1' is not an IP address"},
-        {"{'apiVersion':'v1','kind':'Service'," META("") ",'spec':{"
-         "'clusterIPs':'10.0.0.1'}}", "spec.clusterIPs"},
-        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
-         META("") "}", "addressType"},
-        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
-         META("") ",'addressType':'IPv5'}", "'IPv5'"},
-        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
-         META("") ",'addressType':'IPv4','endpoints':[{'addresses':[]}]}",
+                                                         "{'port':'http'}]}}",
+         "spec.ports[0].port"},
+        {"{'apiVersion':'v1','kind':'Service'," META(
+             "") ",'spec':{"
+                 "'clusterIP':'300.1.1.1'}}",
+         "'300.1.1.1' is not an IP address"},
+        {"{'apiVersion':'v1','kind':'Service'," META(
+             "") ",'spec':{"
+                 "'clusterIPs':'10.0.0.1'}}",
+         "spec.clusterIPs"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," META(
+             "") "}",
+         "addressType"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," META(
+             "") ",'addressType':'IPv5'}",
+         "'IPv5'"},
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," META(
+             "") ",'addressType':'IPv4','endpoints':[{'addresses':[]}]}",
          "endpoints[0].addresses"},
-        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"
-         META("") ",'addressType':'IPv4','endpoints':[{'addresses':["
-         "'10.0.0.1'],'conditions':{'ready':'yes'}}]}",
+        {"{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice'," META(
+             "") ",'addressType':'IPv4','endpoints':[{'addresses':["
+                 "'10.0.0.1'],'conditions':{'ready':'yes'}}]}",
          "endpoints[0].conditions.ready"},
         {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{'containers':"
-         "[{}]}}", "spec.containers[0].name"},
-        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{'containers':"
-         "[{'name':'x','ports':[{'containerPort':70000}]}]}}",
+                                                     "[{}]}}",
+         "spec.containers[0].name"},
+        {"{'apiVersion':'v1','kind':'Pod'," META(
+             "") ",'spec':{'containers':"
+                 "[{'name':'x','ports':[{'containerPort':70000}]}]}}",
          "spec.containers[0].ports[0].containerPort"},
-        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{"
-         "'serviceAccountName':'Bad'}}", "spec.serviceAccountName"},
+        {"{'apiVersion':'v1','kind':'Pod'," META(
+             "") ",'spec':{"
+                 "'serviceAccountName':'Bad'}}",
+         "spec.serviceAccountName"},
         {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{},'status':{"
-         "'podIPs':[{'ip':'x'}]}}", "status.podIPs[0].ip"},
+                                                     "'podIPs':[{'ip':'x'}]}}",
+         "status.podIPs[0].ip"},
     };
 
     (void)state;
@@ -63,15 +79,15 @@ static void what_is_wrong_is_named(void **state)
 
 static void a_pod(void **state)
 {
-    struct record *r = object(
-        "{'apiVersion':'v1','kind':'Pod'," META(",'uid':'u',"
+    struct record *r = object("{'apiVersion':'v1','kind':'Pod'," META(
+        ",'uid':'u',"
         "'annotations':{'tulle.dev/mtls':'strict',"
         "'tulle.dev/opaque-ports':'1-2'}") ",'spec':{'nodeName':'n',"
-        "'initContainers':[{'name':'tulle-proxy','ports':["
-        "{'containerPort':15008}]}],'containers':[{'name':'x','ports':["
-        "{'containerPort':80},{'containerPort':81,'protocol':'UDP'}]}]},"
-        "'status':{'phase':'Pending','podIP':'FD00::1','podIPs':["
-        "{'ip':'fd00::1'},{'ip':'10.0.0.1'}]}}");
+                                           "'initContainers':[{'name':'tulle-proxy','ports':["
+                                           "{'containerPort':15008}]}],'containers':[{'name':'x','ports':["
+                                           "{'containerPort':80},{'containerPort':81,'protocol':'UDP'}]}]},"
+                                           "'status':{'phase':'Pending','podIP':'FD00::1','podIPs':["
+                                           "{'ip':'fd00::1'},{'ip':'10.0.0.1'}]}}");
 
     (void)state;
     assert_true(slice_eq(r->pod.uid, SLICE("u")));
@@ -90,10 +106,9 @@ static void a_pod(void **state)
 
 static void bad_annotations_are_told_and_harmless(void **state)
 {
-    struct record *r = object(
-        "{'apiVersion':'v1','kind':'Pod'," META(",'annotations':{"
-        "'tulle.dev/mtls':'off','tulle.dev/skip-inbound-ports':'x'}")
-        ",'spec':{}}");
+    struct record *r = object("{'apiVersion':'v1','kind':'Pod'," META(
+        ",'annotations':{"
+        "'tulle.dev/mtls':'off','tulle.dev/skip-inbound-ports':'x'}") ",'spec':{}}");
 
     (void)state;
     assert_int_equal(r->pod.settings.mtls, MTLS_SAYS_STRICT);
@@ -197,9 +212,11 @@ static void file(struct manifest_set *s, const char *path, const char *name,
     struct text t;
 
     text_init(&t, 1000);
-    text_printf(&t, "apiVersion: v1\nkind: Namespace\nmetadata:\n"
-                    "  name: %s\n  annotations:\n"
-                    "    tulle.dev/opaque-ports: \"%s\"\n", name, port);
+    text_printf(&t,
+                "apiVersion: v1\nkind: Namespace\nmetadata:\n"
+                "  name: %s\n  annotations:\n"
+                "    tulle.dev/opaque-ports: \"%s\"\n",
+                name, port);
     if (manifest_read(text_slice(&t), slice_str(path), &v, &e))
         fail_msg("%s", e.text);
     manifest_set_put(s, slice_str(path), &v);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker's map and the main loop's store together, over one loop and over
  * two; the session is a list of what it was told. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -168,9 +168,9 @@ static void test_too_many(void **state)
     rig_init(&r, &patient, NULL);
     for (int i = 0; i < 8; i++) {
         snprintf(key, sizeof key, "10.0.0.1:%d", i + 1);
-        assert_int_equal(lookup_destination(r.lk, slice_str(key), &v, NULL,
-                                            NULL, NULL),
-                         ERR_AGAIN);
+        assert_int_equal(
+            lookup_destination(r.lk, slice_str(key), &v, NULL, NULL, NULL),
+            ERR_AGAIN);
     }
     assert_int_equal(lookup_destination(r.lk, ip, &v, &a.w, on_answer, &a), OK);
     assert_int_equal(v->destination.resolution, RESOLUTION_UNKNOWN);
@@ -227,14 +227,14 @@ static void test_watch(void **state)
     b.release_too = &c; /* c comes after b: it must not be told */
     settle(&r);
     assert_true(was_told("+backend shop/cart:80 "));
-    assert_int_equal(discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")),
-                     OK);
+    assert_int_equal(
+        discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")), OK);
     TURN_UNTIL(&r.t, a.calls == 1);
     assert_string_equal(a.address, "1.1.1.1:1");
     assert_int_equal(b.calls, 1);
     assert_int_equal(c.calls, 0);
-    assert_int_equal(discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.2:1")),
-                     OK);
+    assert_int_equal(
+        discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.2:1")), OK);
     TURN_UNTIL(&r.t, a.calls == 2);
     assert_string_equal(a.address, "1.1.1.2:1");
     assert_int_equal(b.calls, 1);
@@ -270,9 +270,8 @@ static void test_workload(void **state)
 
 static void test_idle(void **state)
 {
-    const struct discovery_options dopt = {.hold_back = NSEC_PER_SEC,
-                                           .idle = 4 * NSEC_PER_MSEC,
-                                           .max_keys = 100};
+    const struct discovery_options dopt = {
+        .hold_back = NSEC_PER_SEC, .idle = 4 * NSEC_PER_MSEC, .max_keys = 100};
     struct rig r;
     struct seen held = {0};
     struct view *v;
@@ -344,21 +343,22 @@ static void test_backends_first(void **state)
     assert_true(was_told("+backend shop/cart:80 "));
     settle(&r);
     assert_int_equal(a.calls, 0);
-    assert_int_equal(discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")),
-                     OK);
+    assert_int_equal(
+        discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")), OK);
     TURN_UNTIL(&r.t, a.calls == 1);
     assert_non_null(hold(&r, &s)); /* without another round trip */
     /* a second backend: the old destination stays until it has come */
     assert_int_equal(
-        discovery_put(r.d, destination_of("10.0.0.1:80", "shop/v1:80",
-                                          "shop/v2:80")),
+        discovery_put(
+            r.d, destination_of("10.0.0.1:80", "shop/v1:80", "shop/v2:80")),
         OK);
     settle(&r);
     assert_int_equal(lookup_destination(r.lk, ip, &v, NULL, NULL, NULL), OK);
     assert_int_equal(v->destination.backends_len, 1);
     assert_int_equal(discovery_put(r.d, backend_of("shop/v1:80", "1.1.1.1:1")),
                      OK);
-    discovery_remove(r.d, VIEW_BACKEND, SLICE("shop/v2:80")); /* an answer too */
+    discovery_remove(r.d, VIEW_BACKEND,
+                     SLICE("shop/v2:80")); /* an answer too */
     settle(&r);
     assert_int_equal(lookup_destination(r.lk, ip, &v, NULL, NULL, NULL), OK);
     assert_int_equal(v->destination.backends_len, 2);
@@ -389,15 +389,14 @@ static void test_hold_back_ends(void **state)
 /* Backends come unasked; once wanted they are subscribed to, with their hash. */
 static void test_unasked(void **state)
 {
-    const struct discovery_options dopt = {.hold_back = NSEC_PER_SEC,
-                                           .idle = 4 * NSEC_PER_MSEC,
-                                           .max_keys = 3};
+    const struct discovery_options dopt = {
+        .hold_back = NSEC_PER_SEC, .idle = 4 * NSEC_PER_MSEC, .max_keys = 3};
     struct rig r;
     struct seen s = {0};
     (void)state;
     rig_init(&r, &patient, &dopt);
-    assert_int_equal(discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")),
-                     OK);
+    assert_int_equal(
+        discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")), OK);
     assert_false(discovery_wants(r.d, VIEW_BACKEND, cart));
     assert_false(was_told("backend"));
     (void)hold(&r, &s);
@@ -413,8 +412,7 @@ static void test_unasked(void **state)
     /* what nobody asked for is dropped */
     assert_int_equal(
         discovery_put(r.d, destination_of("10.9.9.9:80", NULL, NULL)), OK);
-    assert_null(
-        discovery_get(r.d, VIEW_DESTINATION, SLICE("10.9.9.9:80")));
+    assert_null(discovery_get(r.d, VIEW_DESTINATION, SLICE("10.9.9.9:80")));
     lookup_release(&s.w);
     rig_fini(&r);
 }
@@ -430,8 +428,8 @@ static void test_session_again(void **state)
     (void)!lookup_destination(r.lk, ip, &v, NULL, NULL, NULL);
     (void)!lookup_destination(r.lk, SLICE("10.0.0.2:80"), &v, NULL, NULL, NULL);
     settle(&r);
-    assert_int_equal(discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")),
-                     OK);
+    assert_int_equal(
+        discovery_put(r.d, backend_of("shop/cart:80", "1.1.1.1:1")), OK);
     assert_int_equal(
         discovery_put(r.d, destination_of("10.0.0.1:80", "shop/cart:80", NULL)),
         OK);
@@ -529,9 +527,9 @@ static void test_threads(void **state)
     for (int i = 0; i < WORKERS; i++) {
         turner_init(&workers[i].t);
         workers[i].lk = lookup_new(d, &workers[i].t.loop, &patient);
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main,
-                                        &workers[i]),
-                         0);
+        assert_int_equal(
+            pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]),
+            0);
     }
     TURN_UNTIL(&t, was_told("+destination"));
     assert_int_equal(

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "controller/config.h"
+
+enum { ARGS = 8 };
+
+static enum status load(struct controller_config *c, bool *help,
+                        struct error *e, const char *const args[ARGS])
+{
+    char *argv[ARGS + 2] = {(char *)(uintptr_t) "tulle-controller"};
+    int argc = 1;
+
+    for (int i = 0; args[i]; i++)
+        argv[argc++] = (char *)(uintptr_t)args[i];
+    return controller_config_load(c, argc, argv, help, e);
+}
+
+static void defaults_and_flags(void **state)
+{
+    static const char *const args[ARGS] = {
+        "--source", "mesh", "--default-mtls=strict", "--listen", "[::1]:0"};
+    struct controller_config c;
+    struct error e = {""};
+    bool help;
+
+    (void)state;
+    assert_int_equal(load(&c, &help, &e, args), OK);
+    assert_true(slice_eq(c.source, SLICE("mesh")));
+    assert_true(slice_eq(c.trust_domain, SLICE("cluster.local")));
+    assert_int_equal(c.default_mtls_mode, MTLS_STRICT);
+    assert_int_equal(c.max_subscriptions, 1000);
+    assert_true(address_is_loopback(&c.admin_address));
+}
+
+static void bad_values_are_named(void **state)
+{
+    static const char *const rows[][ARGS] = {
+        {"--admin", "0.0.0.0:1", NULL},
+        {"--admin", "10.1.1.1:80", NULL},
+        {"--admin", "localhost", NULL},
+        {"--listen", "8443", NULL},
+        {"--state", "", NULL},
+        {"--trust-domain", "Cluster.Local", NULL},
+        {"--default-mtls", "off", NULL},
+        {"--cert-life", "1s", NULL},
+        {"--cert-life", "soon", NULL},
+        {"--issue-rate", "0", NULL},
+        {"--max-subscriptions", "0", NULL},
+        {"--no-such-setting", "1", NULL},
+        {"--source", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct controller_config c;
+        struct error e = {""};
+        bool help;
+
+        assert_int_equal(load(&c, &help, &e, rows[i]), ERR_INVALID);
+        /* "--cert-life" or "TULLE_CONTROLLER_..." or "cert_life" */
+        if (!strstr(e.text, rows[i][0] + 2))
+            fail_msg("'%s' does not name %s", e.text, rows[i][0]);
+    }
+}
+
+static void help_needs_nothing_else(void **state)
+{
+    static const char *const args[ARGS] = {"--help"};
+    struct controller_config c;
+    struct error e;
+    bool help;
+
+    (void)state;
+    assert_int_equal(load(&c, &help, &e, args), OK);
+    assert_true(help);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_and_flags),
+        cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(help_needs_nothing_else),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
