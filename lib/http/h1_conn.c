@@ -114,7 +114,7 @@ void h1_arm(struct h1_conn *h)
 {
     const struct http_limits *lim = h->c.limits;
     int64_t wait = lim->body_timeout;
-    if (h->read_state == H1_READ_DISCARD)
+    if (h->c.closed || h->read_state == H1_READ_DISCARD)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
@@ -294,6 +294,7 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
     h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
     struct exchange *x = new_exchange(h);
+    h1_arm(h);
     h->c.events->on_exchange(&h->c, x);
     exchange_got_head(x, &head, end && !open);
     return used;
