@@ -18,6 +18,8 @@
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
 
+#include <assert.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -316,6 +318,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     size_t used = 0;
     struct exchange *x = &h->x->x;
 
+    assert(h->x); /* may_take() saw to it */
     enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
                                        &head, &used, &err);
     if (rc == ERR_AGAIN)

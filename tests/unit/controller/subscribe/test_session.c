@@ -362,8 +362,14 @@ static void bad_peers_are_ended(void **state)
     } rows[] = {
         {SUB("workload", ""), "the first message is not hello"},
         {"nonsense\n", "a message cannot be read"},
+<<<<<<< HEAD
         {HELLO "{'type':'subscribe','kind':'backend','key':7}\n",
+=======
+        {HELLO "{'type':'subscribe','kind':'destination','key':7}\n",
+>>>>>>> rev2
          "a message cannot be read"},
+        {HELLO "{'type':'subscribe','kind':'of later versions','key':''}\n",
+         ""},
         {HELLO "{'type':'what later versions say'}\n", ""},
         {HELLO "{'type':'subscribe','kind':'later','key':'x'}\n", ""},
         {HELLO HELLO, ""},
