@@ -362,11 +362,7 @@ static void bad_peers_are_ended(void **state)
     } rows[] = {
         {SUB("workload", ""), "the first message is not hello"},
         {"nonsense\n", "a message cannot be read"},
-<<<<<<< HEAD
-        {HELLO "{'type':'subscribe','kind':'backend','key':7}\n",
-=======
         {HELLO "{'type':'subscribe','kind':'destination','key':7}\n",
->>>>>>> rev2
          "a message cannot be read"},
         {HELLO "{'type':'subscribe','kind':'of later versions','key':''}\n",
          ""},
