@@ -89,7 +89,7 @@ enum status issue_grant(const struct issue_rules *rules, const struct proof *p,
                         slice asked, int64_t now, struct grant *out,
                         struct error *e)
 {
-    struct workload_name name;
+    struct workload_name name = {0};
     enum status rc = check_proof(rules, p, now, e);
 
     *out = (struct grant){0};

@@ -76,8 +76,8 @@ static inline void http_conn_drain(struct http_conn *c)
 {
     c->type->drain(c);
 }
-/* Closes now; its exchanges break with RESET_CONNECTION; on_closed follows
- * before this returns. Idempotent. */
+/* Closes now; its exchanges break with RESET_CONNECTION (a request that has not
+ * left yet: RESET_REFUSED); on_closed follows before this returns. Idempotent. */
 static inline void http_conn_close(struct http_conn *c, enum status why)
 {
     c->type->close(c, why);

@@ -90,6 +90,7 @@ enum status loop_init(struct loop *l, size_t pool_chunks, struct error *e)
     rand_seed_random(&l->rand);
     list_init(&l->flushes);
     list_init(&l->reaps);
+    list_init(&l->lingerers);
     pthread_mutex_init(&l->post_lock, NULL);
     l->lent_wire = mem_alloc(LOOP_LENT);
     l->lent_plain = mem_alloc(LOOP_LENT);
@@ -110,7 +111,13 @@ void loop_stop(struct loop *l)
 
 void loop_fini(struct loop *l)
 {
+    struct list *node;
+
     end_pass(l);
+    while ((node = list_pop_front(&l->lingerers)) != NULL) {
+        struct lingerer *g = CONTAINER_OF(node, struct lingerer, node);
+        g->end(g);
+    }
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->async, NULL);
     timers_close(&l->timers);

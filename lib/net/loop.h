@@ -33,6 +33,13 @@ struct reap {
     void (*free)(struct reap *r);
 };
 
+/* Something that ends by itself in its own time (a closed socket that still
+ * sends), and must end at once when the loop does. Embed. */
+struct lingerer {
+    struct list node;
+    void (*end)(struct lingerer *g);
+};
+
 /* Work posted from another thread. The poster owns it until `run` is called on
  * the loop's thread. */
 struct post {
@@ -47,7 +54,7 @@ struct loop {
     struct bufq_pool chunks;
     struct timers timers;
     struct rand rand;
-    struct list flushes, reaps;
+    struct list flushes, reaps, lingerers;
     char *lent_wire;  /* LOOP_LENT bytes: what sockets read into */
     char *lent_plain; /* LOOP_LENT bytes: what TLS decrypts into */
     unsigned handshakes; /* steps taken in this pass: see tls_stream */
@@ -66,7 +73,8 @@ CHECKED enum status loop_init(struct loop *l, size_t pool_chunks,
 void loop_run(struct loop *l);
 /* Makes loop_run return after this pass. On the loop's own thread. */
 void loop_stop(struct loop *l);
-/* Closes our own handles, runs what is left for at most 1,000 passes, frees.
+/* Ends what lingers, closes our own handles, runs what is left for at most 1,000
+ * passes, frees.
  * Asserts that nothing of the callers is left. */
 void loop_fini(struct loop *l);
 

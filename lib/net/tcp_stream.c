@@ -7,9 +7,10 @@
  * then we wait for writability. One read a pass is the byte quota: whoever has
  * more comes again after all others.
  *
- * Failures: read or write errors end in on_fail once. Closing: memory lives until
- * libuv lets go of the handle, so whoever is on the call stack may still look at
- * `closed`. */
+ * Failures: read or write errors end in on_fail once. Closing: STREAM_FLUSH sends
+ * what is queued and our end, then waits for the peer's, for a while. The memory
+ * lives until libuv lets go of the handle, so whoever is on the call stack may
+ * still look at `closed`. */
 #include "lib/net/tcp_stream.h"
 
 #include <errno.h>
@@ -20,21 +21,28 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
-enum { WRITE_VECTORS = 16, LINGER_SECONDS = 5 };
+enum {
+    WRITE_VECTORS = 16,
+    LINGER_SECONDS = 5,
+    LINGER_BYTES = 1 << 20, /* of input dropped meanwhile */
+};
 
 struct tcp_stream {
     struct stream s;
     uv_poll_t poll;
     struct flush flush;
     struct timer linger; /* after STREAM_FLUSH: how long we still try */
+    struct lingerer lingerer;
+    size_t dropped; /* input while lingering */
     struct bufq out;
     tcp_connected_fn *connected; /* still connecting: who waits */
     int fd;
-    int events;     /* what we poll for */
-    bool blocked;   /* the kernel took less than we had */
-    bool shut_sent; /* shutdown(SHUT_WR) was called */
-    bool dead;      /* failed or peer's error: nothing more goes out */
-    bool lingering; /* closed by the owner, still flushing */
+    int events;      /* what we poll for */
+    bool blocked;    /* the kernel took less than we had */
+    bool shut_sent;  /* shutdown(SHUT_WR) was called */
+    bool dead;       /* failed or peer's error: nothing more goes out */
+    bool peer_ended; /* read to its end */
+    bool lingering;  /* closed by the owner, still flushing */
 };
 
 static struct tcp_stream *self(struct stream *s)
@@ -46,7 +54,7 @@ static void on_poll(uv_poll_t *h, int rc, int events);
 
 static void set_events(struct tcp_stream *t)
 {
-    bool in = t->s.reading && !t->lingering && !t->connected;
+    bool in = (t->lingering ? !t->peer_ended : t->s.reading) && !t->connected;
     bool out = t->blocked || t->connected;
     int events = (in ? UV_READABLE : 0) | (out ? UV_WRITABLE : 0);
     if (events == t->events || uv_is_closing((uv_handle_t *)&t->poll))
@@ -72,6 +80,7 @@ static void finish(struct tcp_stream *t, bool reset)
     if (uv_is_closing((uv_handle_t *)&t->poll))
         return;
     flush_cancel(&t->flush);
+    list_remove(&t->lingerer.node);
     timer_stop(&t->s.loop->timers, &t->linger);
     bufq_drop(&t->out, t->out.len);
     if (reset) {
@@ -111,6 +120,7 @@ static void read_once(struct tcp_stream *t)
         return;
     }
     if (n == 0) {
+        t->peer_ended = true;
         t->s.reading = false;
         set_events(t);
         t->s.events->on_end(&t->s);
@@ -118,6 +128,26 @@ static void read_once(struct tcp_stream *t)
     }
     if (errno != EAGAIN)
         fail(t, status_from_errno(errno));
+}
+
+/* Closing a socket with unread input would reset it, and what is still on its
+ * way to the peer be lost: so read to the end, and drop it. */
+static void read_away(struct tcp_stream *t)
+{
+    ssize_t n = read(t->fd, t->s.loop->lent_wire, LOOP_LENT);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n > 0) {
+        t->dropped += (size_t)n;
+        if (t->dropped > LINGER_BYTES)
+            finish(t, true);
+        return;
+    }
+    t->peer_ended = true;
+    if (n < 0 || !t->out.len)
+        finish(t, false);
+    else
+        set_events(t);
 }
 
 static void end_connect(struct tcp_stream *t, int rc)
@@ -152,7 +182,9 @@ static void on_poll(uv_poll_t *h, int rc, int events)
         set_events(t);
         loop_flush_later(t->s.loop, &t->flush);
     }
-    if ((events & UV_READABLE) && t->s.reading)
+    if ((events & UV_READABLE) && t->lingering)
+        read_away(t);
+    else if ((events & UV_READABLE) && t->s.reading)
         read_once(t);
 }
 
@@ -200,7 +232,7 @@ static void on_flush(struct flush *f)
         shutdown(t->fd, SHUT_WR);
     }
     if (t->lingering) {
-        if (!t->out.len)
+        if (!t->out.len && t->peer_ended)
             finish(t, false);
         return;
     }
@@ -265,7 +297,13 @@ static void tcp_end(struct stream *s)
 
 static void on_linger(struct timer *timer)
 {
-    finish(CONTAINER_OF(timer, struct tcp_stream, linger), true);
+    struct tcp_stream *t = CONTAINER_OF(timer, struct tcp_stream, linger);
+    finish(t, t->out.len > 0);
+}
+
+static void on_loop_end(struct lingerer *g)
+{
+    finish(CONTAINER_OF(g, struct tcp_stream, lingerer), false);
 }
 
 static void tcp_close(struct stream *s, enum stream_close how)
@@ -275,8 +313,10 @@ static void tcp_close(struct stream *s, enum stream_close how)
         return;
     s->closed = true;
     s->reading = false;
-    if (how == STREAM_FLUSH && t->out.len && !t->dead) {
+    if (how == STREAM_FLUSH && !t->dead && (t->out.len || !t->peer_ended)) {
         t->lingering = true;
+        s->ended_out = true;
+        list_push_back(&s->loop->lingerers, &t->lingerer.node);
         set_events(t);
         timer_set(&s->loop->timers, &t->linger,
                   loop_now(s->loop) + LINGER_SECONDS * NSEC_PER_SEC);
@@ -322,6 +362,8 @@ enum status tcp_stream_open(struct stream **out, struct loop *l, int fd,
     bufq_init(&t->out, &l->chunks);
     flush_init(&t->flush, on_flush);
     timer_init(&t->linger, on_linger);
+    list_init(&t->lingerer.node);
+    t->lingerer.end = on_loop_end;
     int rc = uv_poll_init(&l->uv, &t->poll, fd);
     if (rc) {
         close(fd);
