@@ -269,16 +269,18 @@ def test_grace_ends(pair):
         assert time.monotonic() - begin < 6
 
 
-def test_second_sigterm_is_no_crash(pair):
+def test_second_sigterm_leaves_at_once(pair):
     with Server(lambda w: w.to_end()) as app, \
-            pair(app, app_protocol="tcp", shutdown_grace="2s") as p, \
+            pair(app, app_protocol="tcp", shutdown_grace="30s") as p, \
             connect(p.front) as c:
         c.send(b"\x00")
         app.wait_accepted(1)
         process = p.outbound.program.process
         process.terminate()
+        until_drains(p.outbound)
+        p.mesh.expected_dead.append(p.outbound.program)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(5) == 1
 
 
 # --- certificates ------------------------------------------------------------
