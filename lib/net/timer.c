@@ -66,11 +66,13 @@ static void on_due(uv_timer_t *uv)
     int64_t now = clock_mono_ns();
 
     ts->armed = 0;
-    /* A callback may set timers again: those are due later than `now`, or wait
-     * for the next turn because timer_set never queues before now + 1. */
+    /* A callback may set timers again: while `firing`, none is queued before
+     * now + 1, or one that is set to the past again and again would keep us here
+     * for ever. */
+    ts->firing = now;
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
-        if (t->at > now) {
+        if (t->at > now) { /* was moved to later */
             t->queued = t->at;
             sink(ts, 0);
             continue;
@@ -79,18 +81,20 @@ static void on_due(uv_timer_t *uv)
         t->at = 0;
         t->fire(t);
     }
+    ts->firing = 0;
     arm(ts);
 }
 
 static void arm(struct timers *ts)
 {
-    if (ts->len == 0 || uv_is_closing((uv_handle_t *)&ts->uv))
-        return;
+    if (ts->len == 0 || ts->firing || uv_is_closing((uv_handle_t *)&ts->uv))
+        return; /* while firing: on_due arms when it is done */
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
     int64_t now = clock_mono_ns();
-    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 0;
+    /* At least 1 ms: a turn with its other events comes first. */
+    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 1;
     ts->armed = first;
     uv_update_time(ts->uv.loop);
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
@@ -122,6 +126,8 @@ void timer_set(struct timers *ts, struct timer *t, int64_t at)
     if (uv_is_closing((uv_handle_t *)&ts->uv))
         return;
     t->at = at;
+    if (at <= ts->firing)
+        at = ts->firing + 1;
     if (t->index) {
         if (at >= t->queued)
             return;
