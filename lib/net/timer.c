@@ -77,7 +77,7 @@ static void on_due(uv_timer_t *uv)
      * before this pass, so the walk ends. */
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
-        if (t->at > now) {
+        if (t->at > now) { /* was moved to later */
             t->queued = t->at;
             sink(ts, 0);
             continue;
@@ -91,13 +91,13 @@ static void on_due(uv_timer_t *uv)
 
 static void arm(struct timers *ts)
 {
-    if (ts->len == 0 || uv_is_closing((uv_handle_t *)&ts->uv))
-        return;
+    if (ts->len == 0 || ts->firing || uv_is_closing((uv_handle_t *)&ts->uv))
+        return; /* while firing: on_due arms when it is done */
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
     int64_t now = pass_now(ts);
-    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 0;
+    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 1;
     ts->armed = first;
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
 }
