@@ -630,7 +630,7 @@ static void h1_drain(struct http_conn *c)
     if (c->closed || c->draining)
         return;
     c->draining = true;
-    if (!h->x && h->read_state != H1_READ_DISCARD)
+    if (idle(h) && h->read_state != H1_READ_DISCARD)
         close_conn(h, STREAM_FLUSH, OK);
 }
 
