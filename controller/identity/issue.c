@@ -55,7 +55,7 @@ static enum status check_pod(const struct issue_rules *rules,
                              struct grant *out, slice text, struct error *e)
 {
     const struct record *pod;
-    slice ns, pod_name, uid;
+    slice ns = {0}, pod_name = {0}, uid = {0};
     int n;
 
     if (slice_empty(text))
@@ -89,7 +89,7 @@ enum status issue_grant(const struct issue_rules *rules, const struct proof *p,
                         slice asked, int64_t now, struct grant *out,
                         struct error *e)
 {
-    struct workload_name name;
+    struct workload_name name = {0};
     enum status rc = check_proof(rules, p, now, e);
 
     *out = (struct grant){0};

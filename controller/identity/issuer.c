@@ -58,7 +58,7 @@ static enum status issue(struct issuer *i,
                          struct issued *out, struct error *e)
 {
     struct join_token token;
-    struct proof proof;
+    struct proof proof = {0};
     char *der = NULL, *asked = NULL;
     size_t der_len = 0;
     enum status rc = prove(i, req, peer, &token, &proof, e);

@@ -2,18 +2,17 @@
 /* Each reader walks the bytes from the front and stops at the first one that
  * decides; so more bytes never change an answer.
  *
- * TLS and the HTTP/2 preface are constants. HTTP/1 is a request line, and other
- * text protocols come close ("EHLO host", "SET a b", "GET key", "OPTIONS
- * rtsp://x RTSP/1.0", "CONNECT {json}"), so: an upper case method, a blank, a
- * target that could be one, and then " HTTP/1.x" before the line ends. Only for
- * a well-known method and a target that starts with "/" is less enough: a line
- * with " HTTP/" in it, or one that does not end soon. Lower case methods exist
- * in no request that a server has to accept, but in memcached. */
+ * TLS and the HTTP/2 preface are constants. HTTP/1 is a line that some server
+ * might take for a request, and not only one that is right: what is wrong must
+ * meet our parser, not slip past it as opaque bytes. So either a well-known
+ * method and a target that starts with "/", or a line of text with a blank and
+ * "HTTP/" in it. Other text protocols have neither ("EHLO host", "SET a b",
+ * "GET key", "OPTIONS rtsp://x RTSP/1.0", "CONNECT {json}"); and most are known
+ * by their first byte, because no method that a server has to accept starts in
+ * lower case (memcached's and ZooKeeper's commands do). */
 #include "lib/detect/protocol.h"
 
 enum {
-    METHOD_MAX = 32,
-    SCHEME_MAX = 32,
     EMPTY_LINES_MAX = 4, /* as many as the HTTP/1 parser skips */
     TLS_HANDSHAKE = 0x16,
     TLS_CLIENT_HELLO = 1,
@@ -62,118 +61,59 @@ static enum detected detect_http2(slice s)
     return slice_starts(preface, s) ? DETECTED_NEED_MORE : DETECTED_OPAQUE;
 }
 
-static bool is_upper(char c)
+static bool is_blank(char c)
 {
-    return c >= 'A' && c <= 'Z';
+    return c == ' ' || c == '\t';
 }
 
-static bool is_alpha(char c)
-{
-    return is_upper(c) || (c >= 'a' && c <= 'z');
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_one_of(char c, slice set)
-{
-    return slice_find(set, c) >= 0;
-}
-
-static bool is_known(slice method)
+/* "GET /": of a well-known method, blanks, and the start of a path. NEED_MORE
+ * while it may become one. */
+static enum detected known_start(slice s)
 {
     static const slice known[] = {
-        SLICE_INIT("GET"),     SLICE_INIT("HEAD"),   SLICE_INIT("POST"),
-        SLICE_INIT("PUT"),     SLICE_INIT("DELETE"), SLICE_INIT("CONNECT"),
-        SLICE_INIT("OPTIONS"), SLICE_INIT("TRACE"),  SLICE_INIT("PATCH"),
+        SLICE_INIT("GET /"),     SLICE_INIT("HEAD /"),  SLICE_INIT("POST /"),
+        SLICE_INIT("PUT /"),     SLICE_INIT("PATCH /"), SLICE_INIT("DELETE /"),
+        SLICE_INIT("OPTIONS /"), SLICE_INIT("TRACE /"),
     };
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (slice_eq(method, known[i]))
-            return true;
-    }
-    return false;
-}
-
-/* Reads "scheme://" at the start: HTTP1 stands for "it is one". */
-static enum detected read_scheme(slice target)
-{
-    slice rest = SLICE("://");
-    size_t i = 0;
-
-    while (i < target.len && i < SCHEME_MAX &&
-           (is_alpha(target.ptr[i]) || is_digit(target.ptr[i]) ||
-            (i && is_one_of(target.ptr[i], SLICE("+-.")))))
-        i++;
-    if (i == SCHEME_MAX)
-        return DETECTED_OPAQUE;
-    if (i == target.len)
-        return DETECTED_NEED_MORE;
-    target = slice_sub(target, i, target.len);
-    if (slice_starts(target, rest))
-        return DETECTED_HTTP1;
-    return slice_starts(rest, target) ? DETECTED_NEED_MORE : DETECTED_OPAQUE;
-}
-
-/* How the target starts (RFC 9112 section 3.2): HTTP1 stands for "well". */
-static enum detected read_target(slice method, slice target)
-{
-    char c;
-
-    if (slice_empty(target))
-        return DETECTED_NEED_MORE;
-    c = target.ptr[0];
-    if (c == '/' || c == '*')
-        return DETECTED_HTTP1;
-    if (slice_eq(method, SLICE("CONNECT")))
-        return is_alpha(c) || is_digit(c) || c == '[' ? DETECTED_HTTP1
-                                                      : DETECTED_OPAQUE;
-    return is_alpha(c) ? read_scheme(target) : DETECTED_OPAQUE;
-}
-
-/* The rest of the line from the target on. `enough`: see the header; 0 when the
- * version must be seen. */
-static enum detected read_version(slice line, size_t enough)
-{
-    slice version = enough ? SLICE(" HTTP/") : SLICE(" HTTP/1.");
-
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-        slice before = slice_sub(line, 0, i);
-
-        if (slice_ends(before, version) && (enough || is_digit((char)c)))
+        if (slice_starts(s, known[i]))
             return DETECTED_HTTP1;
-        if (enough && i >= enough)
-            return DETECTED_HTTP1;
-        if (c == '\n' || c == 0x7f || (c < 0x20 && c != '\r' && c != '\t'))
-            return DETECTED_OPAQUE;
+        if (slice_starts(known[i], s))
+            return DETECTED_NEED_MORE;
     }
-    return DETECTED_NEED_MORE;
+    return DETECTED_OPAQUE;
+}
+
+/* Does a line so far end with a blank and "HTTP/", in any case? */
+static bool ends_with_version(slice line)
+{
+    slice name = SLICE("HTTP/");
+    size_t len = line.len;
+
+    return len > name.len && is_blank(line.ptr[len - name.len - 1]) &&
+           slice_eq_nocase(slice_sub(line, len - name.len, len), name);
 }
 
 static enum detected detect_http1(slice s)
 {
-    size_t n = 0;
-    slice method, target;
+    char first = s.ptr[0];
     enum detected d;
 
-    while (n < s.len && n <= METHOD_MAX &&
-           (is_upper(s.ptr[n]) || (n && is_one_of(s.ptr[n], SLICE("-_")))))
-        n++;
-    if (n > METHOD_MAX || (n < s.len && (n == 0 || s.ptr[n] != ' ')))
+    if (!is_blank(first) && (first < 'A' || first > 'Z'))
         return DETECTED_OPAQUE;
-    if (n == s.len)
-        return DETECTED_NEED_MORE;
-    method = slice_sub(s, 0, n);
-    target = slice_sub(s, n + 1, s.len);
-    d = read_target(method, target);
-    if (d != DETECTED_HTTP1)
+    d = known_start(s);
+    if (d != DETECTED_OPAQUE)
         return d;
-    return read_version(target, is_known(method) && target.ptr[0] == '/'
-                                    ? DETECT_LINE_ENOUGH - n - 1
-                                    : 0);
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c < 0x20 && c != '\t' && c != '\r')
+            return DETECTED_OPAQUE; /* the line has ended, or is no text */
+        if (c == '/' && ends_with_version(slice_sub(s, 0, i + 1)))
+            return DETECTED_HTTP1;
+    }
+    return DETECTED_NEED_MORE;
 }
 
 /* A server should skip an empty line before a request (RFC 9112 section 2.2),
@@ -184,7 +124,7 @@ static enum detected detect_request(slice s)
 
     for (int i = 0; i < EMPTY_LINES_MAX && slice_starts(s, empty); i++)
         s = slice_sub(s, empty.len, s.len);
-    if (slice_starts(empty, s))
+    if (slice_starts(empty, s)) /* or nothing is left */
         return DETECTED_NEED_MORE;
     return detect_http1(s);
 }

@@ -13,18 +13,13 @@
 enum detected {
     DETECTED_NEED_MORE, /* never for DETECT_MAX bytes or more */
     DETECTED_TLS,       /* a record that starts a ClientHello */
-    DETECTED_HTTP1,     /* a request line, maybe malformed after its start: the
-                           HTTP/1 parser decides, and refuses with a 400 */
+    DETECTED_HTTP1,     /* a request line, maybe malformed: the HTTP/1 parser
+                           decides, and refuses with a 400 */
     DETECTED_HTTP2,     /* the whole client preface (RFC 9113 section 3.4) */
     DETECTED_OPAQUE,
 };
 
-enum {
-    DETECT_MAX = 8192, /* the longest request line that is waited for */
-    /* With a well-known method and a target that starts with "/" so much of the
-     * line is enough. */
-    DETECT_LINE_ENOUGH = 64,
-};
+enum { DETECT_MAX = 8192 }; /* the longest line whose end is waited for */
 
 /* "need-more", "tls", "http1", "http2", "opaque". */
 const char *detected_name(enum detected d);

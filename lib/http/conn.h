@@ -71,13 +71,14 @@ static inline struct exchange *http_conn_open(struct http_conn *c)
     return c->type->open(c);
 }
 /* Takes no new exchange, tells the peer (GOAWAY, or Connection: close on the
- * next response), closes when the last one is over; at once when idle. */
+ * next response), closes when the last one is over; when idle at once, on the
+ * SERVER side after a moment in which a request that was under way may come. */
 static inline void http_conn_drain(struct http_conn *c)
 {
     c->type->drain(c);
 }
-/* Closes now; its exchanges break with RESET_CONNECTION; on_closed follows
- * before this returns. Idempotent. */
+/* Closes now; its exchanges break with RESET_CONNECTION (a request that has not
+ * left yet: RESET_REFUSED); on_closed follows before this returns. Idempotent. */
 static inline void http_conn_close(struct http_conn *c, enum status why)
 {
     c->type->close(c, why);

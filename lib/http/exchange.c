@@ -34,6 +34,20 @@ static bool informational(const struct head *h)
     return h->status >= 100 && h->status < 200 && h->status != 101;
 }
 
+static void note_request(struct exchange *x, const struct head *h)
+{
+    x->is_head_request = h->method_id == HTTP_HEAD;
+    x->upgrade = h->upgrade;
+    x->connect = h->upgrade || h->method_id == HTTP_CONNECT;
+}
+
+bool exchange_grants_tunnel(const struct exchange *x, const struct head *h)
+{
+    if (x->upgrade)
+        return h->status == 101;
+    return x->connect && h->status >= 200 && h->status < 300;
+}
+
 void exchange_send_head(struct exchange *x, const struct head *h, bool end)
 {
     if (x->over || x->head_out)
@@ -44,12 +58,10 @@ void exchange_send_head(struct exchange *x, const struct head *h, bool end)
     }
     x->head_out = true;
     x->end_out = end;
-    if (!x->server) {
-        x->is_head_request = h->method_id == HTTP_HEAD;
-        x->connect = h->upgrade || h->method_id == HTTP_CONNECT;
-    }
-    if (x->server && x->connect)
-        x->tunnel = h->status == 101 || (h->status >= 200 && h->status < 300);
+    if (x->server)
+        x->tunnel = exchange_grants_tunnel(x, h);
+    else
+        note_request(x, h);
     x->carrier->send_head(x, h, end);
 }
 
@@ -88,16 +100,14 @@ void exchange_got_head(struct exchange *x, const struct head *h, bool end)
 {
     if (x->over)
         return;
-    if (x->server) {
-        x->is_head_request = h->method_id == HTTP_HEAD;
-        x->connect = h->upgrade || h->method_id == HTTP_CONNECT;
-    }
+    if (x->server)
+        note_request(x, h);
     if (x->server || !informational(h)) {
         x->head_in = true;
         x->end_in = end;
     }
-    if (!x->server && x->connect && x->head_in)
-        x->tunnel = h->status == 101 || (h->status >= 200 && h->status < 300);
+    if (!x->server && x->head_in)
+        x->tunnel = exchange_grants_tunnel(x, h);
     x->events->on_head(x, h, end);
 }
 

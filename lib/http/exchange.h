@@ -88,6 +88,7 @@ struct exchange {
     bool over;
     bool is_head_request; /* HEAD: the response has no body */
     bool connect;         /* CONNECT or upgrade was asked */
+    bool upgrade;         /* the latter: only 101 grants it */
     int64_t started;      /* loop time of creation */
     uint64_t bytes_in, bytes_out; /* body bytes delivered, sent */
 };
@@ -122,6 +123,9 @@ void exchange_got_head(struct exchange *x, const struct head *h, bool end);
 void exchange_got_body(struct exchange *x, slice data, bool end);
 void exchange_got_trailers(struct exchange *x, const struct headers *trailers);
 void exchange_got_sent(struct exchange *x, size_t n);
+/* True when this response opens a tunnel: 101 to an upgrade, 2xx to CONNECT. An
+ * upgrade that is answered with 200 was ignored. */
+bool exchange_grants_tunnel(const struct exchange *x, const struct head *h);
 /* Broken: tells the owner, once. */
 void exchange_broke(struct exchange *x, enum reset_why why);
 /* Both directions ended and everything was handed down: tells the owner. */

@@ -18,6 +18,8 @@
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
 
+#include <assert.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -27,6 +29,8 @@ enum {
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };
 static const int64_t DISCARD_TIME = 2 * NSEC_PER_SEC;
+/* A request may be on its way to us when we are told to drain. */
+static const int64_t GOODBYE_AFTER = NSEC_PER_SEC;
 
 static struct h1_conn *self(struct http_conn *c)
 {
@@ -51,8 +55,7 @@ static struct exchange *new_exchange(struct h1_conn *h)
     h->x = hx;
     h->c.running = 1;
     h->exchanges++;
-    h->answered = false;
-    h->owed = h->unsent = 0;
+    h->answered = h->asked = false;
     return &hx->x;
 }
 
@@ -61,37 +64,47 @@ static void drop_exchange(struct h1_conn *h)
     loop_reap(h->c.loop, &h->x->reap, free_exchange);
     h->x = NULL;
     h->c.running = 0;
+    h->owed = h->unsent = 0; /* nobody will give it back any more */
+    bufq_drop(&h->early, h->early.len);
 }
 
 static void free_conn(struct reap *r)
 {
     struct h1_conn *h = CONTAINER_OF(r, struct h1_conn, reap);
+    bufq_fini(&h->early);
     mem_free(h->held);
     mem_free(h);
 }
 
-static void close_conn(struct h1_conn *h, enum stream_close how, enum status rc)
+/* Closed first, told then: who is told may close us again. */
+static void end_conn(struct h1_conn *h, enum stream_close how,
+                     enum reset_why why, enum status rc)
 {
+    struct h1_exchange *hx = h->x;
     if (h->c.closed)
         return;
     h->c.closed = true;
     timer_stop(&h->c.loop->timers, &h->timer);
     stream_close(h->c.stream, how);
-    loop_reap(h->c.loop, &h->reap, free_conn);
-    h->c.events->on_closed(&h->c, rc);
-}
-
-void h1_break(struct h1_conn *h, enum reset_why why, enum status rc)
-{
-    struct h1_exchange *hx = h->x;
-    /* A half-sent message must not look complete: reset, unless nothing of it
-     * has gone out. */
-    bool partial = hx && hx->x.head_out;
     if (hx) {
         drop_exchange(h);
         exchange_broke(&hx->x, why);
     }
-    close_conn(h, partial ? STREAM_RESET : STREAM_NOW, rc);
+    loop_reap(h->c.loop, &h->reap, free_conn);
+    h->c.events->on_closed(&h->c, rc);
+}
+
+static void close_conn(struct h1_conn *h, enum stream_close how, enum status rc)
+{
+    end_conn(h, how, RESET_CONNECTION, rc);
+}
+
+void h1_break(struct h1_conn *h, enum reset_why why, enum status rc)
+{
+    /* A half-sent message must not look complete: reset, unless nothing of it
+     * has gone out. */
+    bool partial = h->x && h->x->x.head_out;
+    end_conn(h, partial ? STREAM_RESET : STREAM_NOW, why, rc);
 }
 
 /* ---- time ---- */
@@ -105,10 +118,12 @@ void h1_arm(struct h1_conn *h)
 {
     const struct http_limits *lim = h->c.limits;
     int64_t wait = lim->body_timeout;
-    if (h->read_state == H1_READ_DISCARD)
+    if (h->c.closed || h->read_state == H1_READ_DISCARD)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    if (h->c.draining && !h->x && (!wait || wait > GOODBYE_AFTER))
+        wait = GOODBYE_AFTER;
     if (!wait) {
         timer_stop(&h->c.loop->timers, &h->timer);
         return;
@@ -147,26 +162,27 @@ static void on_timer(struct timer *t)
     h1_break(h, RESET_TIMEOUT, ERR_TIMEOUT);
 }
 
+/* Unread input would turn a close into a reset that overtakes the answer: end our
+ * side, read on for a moment, then close. */
+static void say_goodbye(struct h1_conn *h)
+{
+    h->held_len = 0;
+    if (h->input_ended) {
+        close_conn(h, STREAM_FLUSH, OK);
+        return;
+    }
+    h->read_state = H1_READ_DISCARD;
+    stream_end(h->c.stream);
+    stream_read(h->c.stream, true);
+    timer_set(&h->c.loop->timers, &h->timer,
+              loop_now(h->c.loop) + DISCARD_TIME);
+}
+
 /* ---- refusing ---- */
 
-static void refuse(struct h1_conn *h, unsigned status, const char *why)
+static void write_refusal(struct h1_conn *h, unsigned status,
+                          const struct headers *fields)
 {
-    const struct headers *fields = NULL;
-    if (!h->c.server) {
-        h1_break(h, status == 431 ? RESET_LIMIT : RESET_PROTOCOL, ERR_PROTOCOL);
-        return;
-    }
-    if (h->c.events->on_refused)
-        fields = h->c.events->on_refused(&h->c, status, why);
-    if (h->x && h->x->x.head_out) { /* too late to answer */
-        h1_break(h, RESET_PROTOCOL, ERR_PROTOCOL);
-        return;
-    }
-    if (h->x) {
-        struct h1_exchange *hx = h->x;
-        drop_exchange(h);
-        exchange_broke(&hx->x, status == 408 ? RESET_TIMEOUT : RESET_PROTOCOL);
-    }
     struct header storage[8];
     struct head head;
     head_init_response(&head, status, storage, 8);
@@ -180,14 +196,35 @@ static void refuse(struct h1_conn *h, unsigned status, const char *why)
     slice front = bufq_front(&q);
     stream_write(h->c.stream, front.ptr, front.len);
     bufq_fini(&q);
-    /* Unread input would turn our close into a reset that overtakes the answer:
-     * end our side, read on for a moment, then close. */
-    stream_end(h->c.stream);
-    h->held_len = 0;
-    h->read_state = H1_READ_DISCARD;
-    stream_read(h->c.stream, !h->input_ended);
-    timer_set(&h->c.loop->timers, &h->timer,
-              loop_now(h->c.loop) + (h->input_ended ? 1 : DISCARD_TIME));
+}
+
+static void refuse(struct h1_conn *h, unsigned status, const char *why)
+{
+    enum reset_why broke = status == 431   ? RESET_LIMIT
+                           : status == 408 ? RESET_TIMEOUT
+                                           : RESET_PROTOCOL;
+    const struct headers *fields = NULL;
+    struct h1_exchange *hx;
+    if (!h->c.server) {
+        h1_break(h, broke, ERR_PROTOCOL);
+        return;
+    }
+    if (h->c.events->on_refused)
+        fields = h->c.events->on_refused(&h->c, status, why);
+    if (h->c.closed)
+        return;
+    hx = h->x;
+    if (hx && hx->x.head_out) { /* too late to answer */
+        h1_break(h, broke, ERR_PROTOCOL);
+        return;
+    }
+    write_refusal(h, status, fields);
+    if (hx) {
+        drop_exchange(h);
+        exchange_broke(&hx->x, broke);
+    }
+    if (!h->c.closed)
+        say_goodbye(h);
 }
 
 /* ---- the end of an exchange ---- */
@@ -212,16 +249,6 @@ static void next_exchange(struct h1_conn *h)
         h1_resume(h);
 }
 
-static void answered_early(struct h1_conn *h)
-{
-    h->read_state = H1_READ_DISCARD;
-    h->held_len = 0;
-    stream_end(h->c.stream);
-    stream_read(h->c.stream, true);
-    timer_set(&h->c.loop->timers, &h->timer,
-              loop_now(h->c.loop) + DISCARD_TIME);
-}
-
 void h1_settle(struct h1_conn *h)
 {
     if (!h->x || h->c.closed)
@@ -236,8 +263,8 @@ void h1_settle(struct h1_conn *h)
     if (h->c.closed)
         return;
     if (early)
-        answered_early(h);
-    else if (tunnel || !h->keep_alive || h->c.draining)
+        say_goodbye(h);
+    else if (tunnel || !h->keep_alive || (h->c.draining && !h->c.server))
         close_conn(h, STREAM_FLUSH, OK);
     else
         next_exchange(h);
@@ -273,6 +300,7 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
     h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
     struct exchange *x = new_exchange(h);
+    h1_arm(h);
     h->c.events->on_exchange(&h->c, x);
     exchange_got_head(x, &head, end && !open);
     return used;
@@ -294,11 +322,12 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     size_t used = 0;
     struct exchange *x = &h->x->x;
 
+    assert(h->x); /* may_take() saw to it */
     enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
                                        &head, &used, &err);
     if (rc == ERR_AGAIN)
         return 0;
-    if (rc || (head.status == 101 && !x->connect)) {
+    if (rc || (head.status == 101 && !x->upgrade)) {
         refuse(h, rc == ERR_TOO_BIG ? 431 : 400, err.why);
         return 0;
     }
@@ -307,8 +336,13 @@ static size_t take_response_head(struct h1_conn *h, slice in)
         exchange_got_head(x, &head, false);
         return used;
     }
+    bool tunnel = exchange_grants_tunnel(x, &head);
+    if (x->connect) {
+        h1_tunnel_answered(h, tunnel);
+        if (h->c.closed)
+            return used;
+    }
     h->keep_alive = head.keep_alive && head.minor >= 1 && x->end_out;
-    bool tunnel = x->connect && head.status == 101;
     enum h1_framing framing = h1_response_framing(&head, h->method);
     h1_body_init(&h->body, framing,
                  head.content_length > 0 ? (uint64_t)head.content_length : 0);
@@ -459,6 +493,16 @@ static void set_reading(struct h1_conn *h)
         stream_read(h->c.stream, on);
 }
 
+/* What the end of the connection means for the exchange on it. */
+static enum reset_why why_lost(const struct h1_conn *h)
+{
+    if (h->c.server || h->answered)
+        return RESET_CONNECTION;
+    if (!h->asked)
+        return RESET_REFUSED;
+    return h->exchanges > 1 ? RESET_STALE : RESET_CONNECTION;
+}
+
 /* The peer ended its side and everything before was taken. */
 static void input_end(struct h1_conn *h)
 {
@@ -480,9 +524,7 @@ static void input_end(struct h1_conn *h)
         exchange_got_body(&hx->x, SLICE_NONE, true);
         break;
     case H1_READ_HEAD: /* client: no response came */
-        h1_break(h, h->exchanges > 1 && !h->answered ? RESET_STALE
-                                                     : RESET_CONNECTION,
-                 ERR_EOF);
+        h1_break(h, why_lost(h), ERR_EOF);
         return;
     default: /* a client that half-closed still gets its answer */
         h->keep_alive = false;
@@ -525,15 +567,15 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
 {
     struct h1_conn *h = s->owner;
     slice in = slice_of(ptr, len);
-    bool was_idle = idle(h);
 
     h->progress = loop_now(h->c.loop);
     if (h->read_state == H1_READ_DISCARD) {
         discard(h, len);
         return;
     }
-    if (!h->c.server && !h->x) { /* nobody asked: never trust it again */
-        close_conn(h, STREAM_NOW, ERR_PROTOCOL);
+    if (!h->c.server && (!h->x || !h->asked)) { /* nobody asked: never trust it
+                                                   again */
+        end_conn(h, STREAM_NOW, RESET_REFUSED, ERR_PROTOCOL);
         return;
     }
     h->answered = true;
@@ -549,10 +591,11 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
     }
     if (h->read_state == H1_READ_DISCARD)
         return;
+    bool begins = h->held_len == 0;
     if (used < in.len)
         hold(h, slice_sub(in, used, in.len));
     if (h->held_len) {
-        if (was_idle && !h->x)
+        if (begins && !h->x)
             h1_arm(h); /* a head has begun */
         h1_resume(h);
         return;
@@ -574,22 +617,26 @@ static void on_end(struct stream *s)
 static void on_fail(struct stream *s, enum status why)
 {
     struct h1_conn *h = s->owner;
-    bool stale = !h->c.server && h->exchanges > 1 && !h->answered;
-    h1_break(h, stale ? RESET_STALE
-                      : (why == ERR_TIMEOUT ? RESET_TIMEOUT : RESET_CONNECTION),
-             why);
+    enum reset_why lost = why_lost(h);
+    if (lost == RESET_CONNECTION && why == ERR_TIMEOUT)
+        lost = RESET_TIMEOUT;
+    h1_break(h, lost, why);
+}
+
+static void credit(struct h1_conn *h)
+{
+    uint32_t n = h->unsent;
+    h->unsent = 0;
+    if (h->x)
+        exchange_got_sent(&h->x->x, n);
 }
 
 static void on_drained(struct stream *s)
 {
     struct h1_conn *h = s->owner;
     h->progress = loop_now(h->c.loop);
-    if (h->unsent && stream_queued(s) < SENT_LOW) {
-        uint32_t n = h->unsent;
-        h->unsent = 0;
-        if (h->x)
-            exchange_got_sent(&h->x->x, n);
-    }
+    if (h->unsent && stream_queued(s) < SENT_LOW)
+        credit(h);
     if (!h->c.closed && !s->reading && h->c.server)
         h1_resume(h);
 }
@@ -597,7 +644,10 @@ static void on_drained(struct stream *s)
 static void on_fill(struct stream *s)
 {
     struct h1_conn *h = s->owner;
-    if (!h->first_pending)
+    h->asked = h->x && h->x->x.head_out;
+    if (h->unsent && stream_queued(s) == 0)
+        credit(h); /* it went nowhere: nothing will drain */
+    if (h->c.closed || !h->first_pending)
         return;
     h->first_pending = false;
     h1_resume(h);
@@ -630,8 +680,13 @@ static void h1_drain(struct http_conn *c)
     if (c->closed || c->draining)
         return;
     c->draining = true;
-    if (idle(h) && h->read_state != H1_READ_DISCARD)
+    if (h->x || h->read_state == H1_READ_DISCARD)
+        return;
+    if (!c->server)
         close_conn(h, STREAM_FLUSH, OK);
+    else if (h->held_len == 0)
+        timer_set(&c->loop->timers, &h->timer,
+                  loop_now(c->loop) + GOODBYE_AFTER);
 }
 
 static void h1_close(struct http_conn *c, enum status why)
@@ -661,6 +716,7 @@ static struct h1_conn *h1_new(struct loop *l, struct stream *s,
     h->c.server = server;
     h->peer_minor = 1;
     list_init(&h->reap.node);
+    bufq_init(&h->early, &l->chunks);
     timer_init(&h->timer, on_timer);
     stream_own(s, &stream_events, h);
     h1_arm(h);

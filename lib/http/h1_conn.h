@@ -41,6 +41,8 @@ struct h1_conn {
     bool input_running;        /* guards against re-entry */
     bool first_pending;        /* bytes of before the start wait in `held` */
     bool answered;             /* one byte of the response came (client) */
+    bool asked;                /* the request head has left (client) */
+    struct bufq early;         /* bytes for a tunnel not granted yet (client) */
 };
 
 struct h1_exchange {
@@ -59,6 +61,9 @@ void h1_settle(struct h1_conn *h);
 void h1_resume(struct h1_conn *h);
 /* Arms the timer for the state we are in. */
 void h1_arm(struct h1_conn *h);
+/* The answer to CONNECT or an upgrade came: what waited for the tunnel goes on,
+ * or nowhere. */
+void h1_tunnel_answered(struct h1_conn *h, bool granted);
 /* Breaks the exchange and closes. */
 void h1_break(struct h1_conn *h, enum reset_why why, enum status rc);
 

@@ -27,7 +27,7 @@ static enum h1_framing response_framing(struct h1_conn *h,
 
 static enum h1_framing request_framing(const struct head *head, bool end)
 {
-    if (head->upgrade)
+    if (head->upgrade || head->method_id == HTTP_CONNECT)
         return H1_NO_BODY;
     if (end)
         return head->content_length == 0 ? H1_LENGTH : H1_NO_BODY;
@@ -35,7 +35,7 @@ static enum h1_framing request_framing(const struct head *head, bool end)
 }
 
 /* Bytes go straight into the stream's queue, without a copy of their own. */
-static void write_head(struct h1_conn *h, const struct head *head, bool end)
+static void write_head(struct h1_conn *h, const struct head *head)
 {
     struct bufq q;
     bufq_init(&q, &h->c.loop->chunks);
@@ -43,7 +43,6 @@ static void write_head(struct h1_conn *h, const struct head *head, bool end)
         h1_write_response(&q, head, h->out_framing, !h->keep_alive);
     else
         h1_write_request(&q, head, h->out_framing, false);
-    (void)end;
     while (q.len) {
         slice front = bufq_front(&q);
         stream_write(h->c.stream, front.ptr, front.len);
@@ -71,25 +70,32 @@ static void send_response(struct h1_conn *h, struct exchange *x,
             return; /* RFC 9110 section 15.2: never to HTTP/1.0 */
         bool keep = h->keep_alive;
         h->keep_alive = true;
-        write_head(h, head, false);
+        write_head(h, head);
         h->keep_alive = keep;
         return;
     }
     if (!x->tunnel &&
         (h->c.draining || (!x->end_in && h->read_state == H1_READ_BODY && end)))
         h->keep_alive = false;
-    h->out_framing = (uint8_t)response_framing(h, x, head, end);
-    if (h->out_framing == H1_UNTIL_CLOSE)
-        h->keep_alive = false;
+    bool none = x->is_head_request || http_status_bodyless(head->status);
     struct head copy = *head;
     if (copy.content_length < 0)
         copy.content_length = 0;
-    h->out_left = end ? 0 : (uint64_t)copy.content_length;
+    if (end && !none && !x->tunnel && copy.content_length > 0) {
+        h1_break(h, RESET_PROTOCOL, ERR_PROTOCOL); /* promises what never comes */
+        return;
+    }
+    h->out_framing = (uint8_t)response_framing(h, x, head, end);
+    if (h->out_framing == H1_UNTIL_CLOSE)
+        h->keep_alive = false;
+    h->out_left = (uint64_t)copy.content_length;
     bool keep = h->keep_alive;
     if (x->tunnel)
         h->keep_alive = true; /* "connection: upgrade", not close */
-    write_head(h, &copy, end);
+    write_head(h, &copy);
     h->keep_alive = keep;
+    if (none || end)
+        h->out_framing = H1_NO_BODY;
     if (x->tunnel)
         start_tunnel(h);
     else if (x->connect && h->read_state == H1_READ_WAIT)
@@ -108,9 +114,9 @@ static void send_head(struct exchange *x, const struct head *head, bool end)
         h->out_left = end || head->content_length < 0
                           ? 0
                           : (uint64_t)head->content_length;
-        write_head(h, head, end);
-        if (head->upgrade)
-            h->out_framing = H1_UNTIL_CLOSE;
+        write_head(h, head);
+        if (end)
+            h->out_framing = H1_NO_BODY;
     }
     h1_arm(h);
     h1_settle(h);
@@ -149,9 +155,40 @@ static void write_last_chunk(struct h1_conn *h, const struct headers *trailers)
     bufq_fini(&q);
 }
 
+void h1_tunnel_answered(struct h1_conn *h, bool granted)
+{
+    struct exchange *x = &h->x->x;
+    size_t n = h->early.len;
+    if (!granted) { /* the request was its head: it has ended */
+        x->end_out = true;
+        bufq_drop(&h->early, n);
+        exchange_got_sent(x, n);
+        return;
+    }
+    h->out_framing = H1_UNTIL_CLOSE;
+    h->unsent += (uint32_t)n;
+    while (h->early.len) {
+        slice front = bufq_front(&h->early);
+        stream_write(h->c.stream, front.ptr, front.len);
+        bufq_drop(&h->early, front.len);
+    }
+    if (x->end_out)
+        stream_end(h->c.stream);
+}
+
+/* Bytes of a tunnel must not be taken for another request: they wait. */
+static bool tunnel_waits(const struct exchange *x)
+{
+    return !x->server && x->connect && !x->head_in;
+}
+
 static void send_body(struct exchange *x, slice data, bool end)
 {
     struct h1_conn *h = conn_of(x);
+    if (tunnel_waits(x)) {
+        bufq_add(&h->early, data.ptr, data.len);
+        return;
+    }
     h->unsent += (uint32_t)data.len;
     switch (h->out_framing) {
     case H1_LENGTH:
@@ -181,12 +218,16 @@ static void send_body(struct exchange *x, slice data, bool end)
 static void send_trailers(struct exchange *x, const struct headers *trailers)
 {
     struct h1_conn *h = conn_of(x);
-    if (h->out_framing == H1_CHUNKED)
-        write_last_chunk(h, trailers);
-    else if (h->out_framing == H1_LENGTH && h->out_left) {
+    if (tunnel_waits(x))
+        return;
+    if (h->out_framing == H1_LENGTH && h->out_left) {
         h1_break(h, RESET_PROTOCOL, ERR_PROTOCOL);
         return;
     }
+    if (h->out_framing == H1_CHUNKED)
+        write_last_chunk(h, trailers);
+    else if (x->tunnel)
+        stream_end(h->c.stream);
     h1_arm(h);
     h1_settle(h);
 }
@@ -196,6 +237,7 @@ static void consumed(struct exchange *x, size_t n)
     struct h1_conn *h = conn_of(x);
     assert(n <= h->owed);
     h->owed -= (uint32_t)n;
+    h->progress = loop_now(h->c.loop); /* the peer could not go on before */
     h1_resume(h);
 }
 

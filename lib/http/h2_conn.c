@@ -63,8 +63,11 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 
 static void maybe_goodbye(struct h2_conn *h)
 {
-    if (h->c.draining && h->goodbye_said && h->c.running == 0)
-        close_conn(h, STREAM_FLUSH, OK);
+    if (!h->c.draining || !h->goodbye_said || h->c.running)
+        return;
+    if (!h->c.server)
+        nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
+    close_conn(h, STREAM_FLUSH, OK);
 }
 
 /* ---- life ---- */
@@ -80,12 +83,24 @@ static void free_conn(struct reap *r)
     mem_free(h);
 }
 
+static enum reset_why why_lost(const struct h2_stream *s, enum status rc)
+{
+    if (!s->h->c.server && !s->head_sent)
+        return RESET_REFUSED;
+    return rc == ERR_TIMEOUT ? RESET_TIMEOUT : RESET_CONNECTION;
+}
+
 static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 {
     if (h->c.closed)
         return;
-    if (how == STREAM_FLUSH && !h->inside)
-        nghttp2_session_send(h->ng); /* the GOAWAY, if it waits */
+    if (how == STREAM_FLUSH && !h->inside) { /* the GOAWAY, if it waits */
+        h->inside = true;
+        nghttp2_session_send(h->ng);
+        h->inside = false;
+        if (h->c.closed) /* by an owner that was told of something */
+            return;
+    }
     h->c.closed = true;
     timer_stop(&h->c.loop->timers, &h->timer);
     timer_stop(&h->c.loop->timers, &h->goodbye);
@@ -95,8 +110,7 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
         struct h2_stream *s =
             CONTAINER_OF(h->streams.next, struct h2_stream, node);
         h2_stream_free(s);
-        exchange_broke(&s->x, rc == ERR_TIMEOUT ? RESET_TIMEOUT
-                                                : RESET_CONNECTION);
+        exchange_broke(&s->x, why_lost(s, rc));
     }
     h->c.events->on_closed(&h->c, rc);
 }
@@ -241,6 +255,16 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
     exchange_got_head(&s->x, &head, end);
 }
 
+/* No tunnel came of it: the request was its head alone. */
+static void end_request(struct h2_stream *s)
+{
+    size_t n = s->out.len;
+    s->x.end_out = true;
+    bufq_drop(&s->out, n);
+    exchange_got_sent(&s->x, n);
+    h2_resume_data(s);
+}
+
 static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
 {
     struct header fields[HTTP_HEADERS_MAX];
@@ -253,11 +277,15 @@ static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    if (s->upgrade.len && head.status >= 200 && head.status < 300) {
+    if (s->upgrade.len && !h2_head_upgrade_ignored(&head) &&
+        head.status >= 200 && head.status < 300) {
         head.status = 101;
         head.upgrade = true;
         head.protocol = s->upgrade;
     }
+    if (s->x.connect && head.status >= 200 &&
+        !exchange_grants_tunnel(&s->x, &head))
+        end_request(s);
     exchange_got_head(&s->x, &head, end);
 }
 
@@ -389,16 +417,18 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
 {
     struct h2_conn *h = arg;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(ng, id);
-    if (!s)
+    if (!s || h->c.closed)
         return 0;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
     if (s->owed)
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);
-    bool clean = code == NGHTTP2_NO_ERROR && s->x.end_out &&
+    bool clean = code == NGHTTP2_NO_ERROR && s->end_sent &&
                  (s->x.end_in || (s->x.server && !s->x.tunnel));
     if (clean)
         exchange_finish(&s->x);
+    else if (!h->c.server && !s->head_sent)
+        exchange_broke(&s->x, RESET_REFUSED);
     else if (s->x.events)
         exchange_broke(&s->x, why_closed(code));
     if (!h->c.server && !h->c.draining && !h->c.closed && h->c.events->on_ready)
@@ -406,16 +436,23 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
     return 0;
 }
 
-/* The response has gone out before the request was read to its end. */
+/* A response that has gone out before the request was read to its end resets the
+ * rest of the request. */
 static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
-    if (!h->c.server || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
+    if (h->c.closed ||
         (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
         return 0;
     struct h2_stream *s =
         nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
-    if (s && !s->x.end_in && !s->x.tunnel) /* a tunnel may be half-closed */
+    if (!s)
+        return 0;
+    s->head_sent = true;
+    if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    s->end_sent = true;
+    if (h->c.server && !s->x.end_in && !s->x.tunnel)
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_NO_ERROR);
     return 0;
@@ -454,7 +491,10 @@ static void receive(struct h2_conn *h, const char *ptr, size_t len)
     if (h->c.closed)
         return;
     if (n < 0) {
-        nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+        nghttp2_session_terminate_session(h->ng,
+                                          n == NGHTTP2_ERR_FLOODED
+                                              ? NGHTTP2_ENHANCE_YOUR_CALM
+                                              : NGHTTP2_PROTOCOL_ERROR);
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
         return;
     }
@@ -508,8 +548,11 @@ static void on_fill(struct stream *s)
     take_first(h);
     if (h->c.closed)
         return;
-    if (stream_queued(s) >= H2_BACKLOG)
+    if (stream_queued(s) >= H2_BACKLOG) {
+        if (h->failing) /* a peer that does not read hears no reason */
+            close_conn(h, STREAM_NOW, ERR_PROTOCOL);
         return;
+    }
     if (stream_queued(s) == 0)
         h->moved = loop_now(h->c.loop);
     h->inside = true;
@@ -612,7 +655,8 @@ static void h2_drain(struct http_conn *c)
         timer_set(&c->loop->timers, &h->goodbye,
                   loop_now(c->loop) + GOODBYE_AFTER);
     } else {
-        on_goodbye(&h->goodbye);
+        h->goodbye_said = true; /* said with the last exchange: what was opened
+                                   may not have left yet */
     }
     h2_wake(h);
 }

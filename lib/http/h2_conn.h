@@ -57,11 +57,12 @@ struct h2_stream {
     bool deferred;         /* the library waits for data */
     bool has_trailers;
     bool grown;            /* its window is the large one */
-    bool end_sent;
+    bool head_sent;        /* client: the request has left */
+    bool end_sent;         /* our end has left */
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 65536, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {
@@ -81,6 +82,9 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
 CHECKED enum status h2_head_request(const struct h2_block *b, struct head *out);
 CHECKED enum status h2_head_response(const struct h2_block *b,
                                      struct head *out);
+/* True when the answer to an upgrade says that it was ignored; the mark is ours
+ * and goes no further. */
+bool h2_head_upgrade_ignored(struct head *h);
 void h2_head_trailers(const struct h2_block *b, struct headers *out);
 
 enum { H2_NV_MAX = HTTP_HEADERS_MAX + 8 };
@@ -94,10 +98,15 @@ size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
                      struct h2_scratch *scratch);
 size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
                       struct h2_scratch *scratch);
+/* Marks an ordinary answer to an upgrade: `n` fields are there. Returns the new
+ * count. */
+size_t h2_nv_upgrade_ignored(nghttp2_nv nv[H2_NV_MAX], size_t n);
 size_t h2_nv_trailers(const struct headers *t, nghttp2_nv nv[H2_NV_MAX]);
 
 /* Marks the connection for sending in this pass. */
 void h2_wake(struct h2_conn *h);
+/* The stream has bytes or an end to send. */
+void h2_resume_data(struct h2_stream *s);
 /* The stream moved bytes: much within a second is bulk, for two seconds. */
 void h2_count_bulk(struct h2_stream *s, size_t n);
 /* Ends a stream's exchange memory. */

@@ -3,11 +3,13 @@
  * values, order and number of pseudo fields; what they mean is decided here.
  *
  * An Upgrade of HTTP/1.1 travels as extended CONNECT (RFC 8441): :protocol is
- * the token of Upgrade, 200 stands for 101. The method, if not GET, goes in
- * `tulle-upgrade-method`. */
+ * the token of Upgrade, 200 stands for 101, and GET is the method. As in HTTP/1
+ * only WebSocket goes through: another protocol would carry requests past
+ * whoever looks at requests. An application that ignores the upgrade may answer
+ * 200 too: then `tulle-upgrade: ignored` says that no tunnel follows. */
 #include "lib/http/h2_conn.h"
 
-#define UPGRADE_METHOD "tulle-upgrade-method"
+#define UPGRADE_FIELD SLICE("tulle-upgrade")
 
 static slice name_of(const struct h2_block *b, uint32_t i)
 {
@@ -106,10 +108,10 @@ enum status h2_head_request(const struct h2_block *b, struct head *out)
     if (rc)
         return rc;
     if (out->protocol.len) {
-        const struct header *m =
-            headers_find_name(&out->headers, SLICE(UPGRADE_METHOD));
+        if (!slice_eq_nocase(out->protocol, SLICE("websocket")))
+            return ERR_PROTOCOL;
         out->upgrade = true;
-        out->method = m && header_name_valid(m->value) ? m->value : SLICE("GET");
+        out->method = SLICE("GET");
     }
     out->method_id = (uint8_t)http_method_id(out->method);
     return OK;
@@ -127,6 +129,18 @@ enum status h2_head_response(const struct h2_block *b, struct head *out)
         return ERR_PROTOCOL;
     out->status = (uint16_t)status;
     return take_regular(b, 1, out);
+}
+
+bool h2_head_upgrade_ignored(struct head *h)
+{
+    for (uint32_t i = 0; i < h->headers.len; i++) {
+        struct header *f = &h->headers.at[i];
+        if (!slice_eq(f->name, UPGRADE_FIELD))
+            continue;
+        f->hop = true;
+        return true;
+    }
+    return false;
 }
 
 void h2_head_trailers(const struct h2_block *b, struct headers *out)
@@ -194,8 +208,6 @@ size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
         put(nv, &n, SLICE(":authority"), h->authority);
     if (h->upgrade) {
         put(nv, &n, SLICE(":protocol"), h->protocol);
-        if (h->method_id != HTTP_GET)
-            put(nv, &n, SLICE(UPGRADE_METHOD), h->method);
     } else {
         put_length(nv, &n, h, scratch);
     }
@@ -217,6 +229,13 @@ size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
     if (status >= 200 && status != 204 && h->status != 101)
         put_length(nv, &n, h, scratch);
     put_fields(nv, &n, &h->headers);
+    return n;
+}
+
+size_t h2_nv_upgrade_ignored(nghttp2_nv nv[H2_NV_MAX], size_t n)
+{
+    if (n < H2_NV_MAX)
+        put(nv, &n, UPGRADE_FIELD, SLICE("ignored"));
     return n;
 }
 

@@ -42,7 +42,7 @@ void h2_count_bulk(struct h2_stream *s, size_t n)
     s->h->bulk_until = now + 2 * NSEC_PER_SEC;
 }
 
-static void resume_data(struct h2_stream *s)
+void h2_resume_data(struct h2_stream *s)
 {
     if (s->deferred) {
         s->deferred = false;
@@ -82,7 +82,6 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
         return;
     }
     s->id = id;
-    s->end_sent = end;
     h2_wake(h);
 }
 
@@ -94,13 +93,14 @@ static void send_response(struct h2_stream *s, const struct head *head, bool end
                                   .read_callback = h2_read_data};
     size_t n = h2_nv_response(head, nv, &scratch);
     int rc;
+    if (s->x.head_out && s->x.upgrade && !s->x.tunnel)
+        n = h2_nv_upgrade_ignored(nv, n);
     if (s->x.head_out)
         rc = nghttp2_submit_response(s->h->ng, s->id, nv, n,
                                      end ? NULL : &body);
     else
         rc = nghttp2_submit_headers(s->h->ng, NGHTTP2_FLAG_NONE, s->id, NULL,
                                     nv, n, NULL);
-    s->end_sent = end;
     if (rc)
         broken(s);
     h2_wake(s->h);
@@ -124,7 +124,7 @@ static void send_body(struct exchange *x, slice data, bool end)
         s->progress = loop_now(x->loop);
     if (data.len)
         bufq_add(&s->out, data.ptr, data.len);
-    resume_data(s);
+    h2_resume_data(s);
 }
 
 static void send_trailers(struct exchange *x, const struct headers *trailers)
@@ -135,7 +135,7 @@ static void send_trailers(struct exchange *x, const struct headers *trailers)
         s->trailers = copy->headers;
         s->has_trailers = true;
     }
-    resume_data(s);
+    h2_resume_data(s);
 }
 
 static void consumed(struct exchange *x, size_t n)
@@ -154,6 +154,7 @@ static void reset(struct exchange *x, enum reset_why why)
     struct h2_stream *s = h2_stream_of(x);
     if (s->id == 0) { /* nothing was sent: nobody has to know */
         h2_stream_free(s);
+        h2_wake(s->h); /* it may have been the last of a drain */
         return;
     }
     nghttp2_submit_rst_stream(s->h->ng, NGHTTP2_FLAG_NONE, s->id,
@@ -196,7 +197,6 @@ ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (s->has_trailers)
             add_trailers(s, flags);
-        s->end_sent = true;
     }
     return (ssize_t)n;
 }
@@ -224,5 +224,5 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
     s->progress = loop_now(h->c.loop);
     h2_count_bulk(s, len);
     exchange_got_sent(&s->x, len);
-    return 0;
+    return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }

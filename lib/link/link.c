@@ -113,6 +113,14 @@ static void on_dead(struct pulse *p)
     http_conn_close(l->conn, ERR_TIMEOUT);
 }
 
+static void on_ended(struct pulse *p)
+{
+    struct link *l = CONTAINER_OF(p, struct link, pulse);
+    log_warn(&l->log, "a certificate has ended, closing", "streams=%u",
+             l->conn->running);
+    http_conn_close(l->conn, ERR_TIMEOUT);
+}
+
 static void on_expired(struct pulse *p)
 {
     link_retire(CONTAINER_OF(p, struct link, pulse));
@@ -145,6 +153,7 @@ static void on_handshake(void *arg, enum status rc, struct stream *s,
         not_after = tls_identity_not_after(own);
     l->pulse.on_dead = on_dead;
     l->pulse.on_expired = on_expired;
+    l->pulse.on_ended = on_ended;
     pulse_start(&l->pulse, l->conn, &l->opt, not_after);
     timer_set(&l->loop->timers, &l->idle,
               loop_now(l->loop) + l->opt.idle_timeout);

@@ -17,7 +17,7 @@ struct link;
 
 /* Bytes that the kernel may hold unsent at either end of a link: what is urgent
  * stands behind no more than that. */
-enum { LINK_LOWAT = 65536 };
+enum { LINK_LOWAT = 131072 };
 
 struct link_options {
     struct tls_settings *tls;  /* client settings; shared while dialling */

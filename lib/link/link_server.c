@@ -65,6 +65,7 @@ struct link_server *link_serve(struct loop *loop, struct stream *tls,
     s->conn = h2_server_new(loop, tls, opt->limits, SLICE_NONE, &conn_events, s);
     s->pulse.on_dead = on_dead;
     s->pulse.on_expired = on_expired;
+    s->pulse.on_ended = on_dead;
     pulse_start(&s->pulse, s->conn, opt, s->peer->not_after);
     return s;
 }

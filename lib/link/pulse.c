@@ -3,41 +3,59 @@
 
 #include "lib/base/clock.h"
 
+/* A link is retired so long before a certificate ends, or a quarter of what is
+ * left if that is less. */
 static const int64_t EXPIRY_MARGIN = 60 * NSEC_PER_SEC;
+
+static int64_t earlier(int64_t at, int64_t other)
+{
+    return other && other < at ? other : at;
+}
 
 static void rearm(struct pulse *p)
 {
     struct loop *l = p->conn->loop;
-    timer_set(&l->timers, &p->timer, loop_now(l) + p->ping_after / 2);
+    int64_t at = loop_now(l) + p->ping_after / 2;
+    at = earlier(earlier(at, p->expires), p->end);
+    timer_set(&l->timers, &p->timer, at);
+}
+
+/* False when the peer is dead. */
+static bool look_for_life(struct pulse *p, int64_t now)
+{
+    int64_t heard = h2_conn_last_heard(p->conn);
+    /* A machine that slept sees a long silence that was its own: only what stays
+     * silent after a ping is dead. */
+    if (p->pinged && heard >= p->pinged)
+        p->pinged = 0;
+    if (p->pinged && now - p->pinged >= p->dead_after - p->ping_after)
+        return false;
+    if (!p->pinged && now - heard >= p->ping_after) {
+        p->pinged = now;
+        h2_conn_ping(p->conn);
+    }
+    return true;
 }
 
 static void on_beat(struct timer *t)
 {
     struct pulse *p = CONTAINER_OF(t, struct pulse, timer);
     int64_t now = loop_now(p->conn->loop);
-    int64_t silent = now - h2_conn_last_heard(p->conn);
 
-    /* A machine that slept sees a long silence that was its own: only what stays
-     * silent after a ping is dead. */
-    if (p->pinged && h2_conn_last_heard(p->conn) >= p->pinged)
-        p->pinged = 0;
-    if (p->pinged && now - p->pinged >= p->dead_after - p->ping_after) {
-        p->on_dead(p);
-        return;
-    }
-    if (!p->pinged && silent >= p->ping_after) {
-        p->pinged = now;
-        h2_conn_ping(p->conn);
-    }
-    rearm(p);
     if (p->end && now >= p->end) {
+        p->on_ended(p);
+        return;
+    }
+    if (!look_for_life(p, now)) {
         p->on_dead(p);
         return;
     }
-    if (p->expires && now >= p->expires) {
+    bool expired = p->expires && now >= p->expires;
+    if (expired)
         p->expires = 0;
+    rearm(p);
+    if (expired)
         p->on_expired(p);
-    }
 }
 
 void pulse_start(struct pulse *p, struct http_conn *conn,
@@ -46,12 +64,15 @@ void pulse_start(struct pulse *p, struct http_conn *conn,
     p->conn = conn;
     p->ping_after = opt->ping_after;
     p->dead_after = opt->dead_after;
-    p->pinged = 0;
-    int64_t left = not_after * NSEC_PER_SEC - clock_real_ns() - EXPIRY_MARGIN;
-    int64_t last = left + EXPIRY_MARGIN;
-    p->end = not_after ? loop_now(conn->loop) + (last > 1 ? last : 1) : 0;
-    p->expires = not_after ? loop_now(conn->loop) + (left > 1 ? left : 1) : 0;
+    p->pinged = p->expires = p->end = 0;
     timer_init(&p->timer, on_beat);
+    if (not_after) {
+        int64_t left = not_after * NSEC_PER_SEC - clock_real_ns();
+        int64_t margin = left / 4 < EXPIRY_MARGIN ? left / 4 : EXPIRY_MARGIN;
+        int64_t now = loop_now(conn->loop);
+        p->end = now + (left > 1 ? left : 1);
+        p->expires = p->end - (margin > 0 ? margin : 0);
+    }
     rearm(p);
 }
 

@@ -14,7 +14,8 @@ struct pulse {
     int64_t end;     /* ... and must be gone: a certificate has ended */
     int64_t pinged;  /* loop time of the ping that waits for an answer, or 0 */
     void (*on_dead)(struct pulse *p);
-    void (*on_expired)(struct pulse *p);
+    void (*on_expired)(struct pulse *p); /* retire it */
+    void (*on_ended)(struct pulse *p);   /* a certificate has ended: close it */
 };
 
 /* Starts. `not_after`: the earlier end of both certificates, seconds since

@@ -25,7 +25,7 @@
 
 enum {
     RECORD = 16384,
-    LOWER_HIGH = 131072, /* ciphertext queued below before we wait */
+    LOWER_HIGH = 262144, /* ciphertext queued below before we wait */
     HELD_MAX = 65536,    /* ciphertext kept during a handshake */
     HANDSHAKE_STEPS = 4,
 };

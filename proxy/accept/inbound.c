@@ -146,6 +146,16 @@ static void on_stream_head(struct exchange *x, const struct head *h, bool end_)
         accept_opaque(in, x);
         return;
     }
+    enum protocol declared = target_protocol(in->target);
+    if (declared == PROTOCOL_OPAQUE || declared == PROTOCOL_TLS) {
+        /* Our own declaration holds: requests have no place on this port. */
+        telemetry_fault(in->conn.worker->telemetry, true,
+                        FAULT_PROTOCOL_MISMATCH);
+        exchange_reply(x, fault_row(FAULT_PROTOCOL_MISMATCH)->status,
+                       SLICE_NONE, SLICE_NONE,
+                       fault_fields(FAULT_PROTOCOL_MISMATCH));
+        return;
+    }
     request_accept(x, in->target);
     x->events->on_head(x, h, end_);
 }

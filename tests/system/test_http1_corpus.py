@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)),
 import runner  # noqa: E402
 from backend import Backend  # noqa: E402
 
-HARDENED = 0.94  # of all cases have the verdict of a hardened proxy
+HARDENED = 0.94  # of what a standard speaks about, as a hardened proxy does
 
 PARTS = {
     "heads": ["baseline", "request-line", "host", "fields"],
@@ -27,13 +27,18 @@ def test_every_case_has_a_part():
     assert {c["cat"] for c in runner.load()} == known
 
 
+OPAQUE = {"rl-garbage-tls"}  # to an undeclared port TLS may pass as TLS
+
+
+@pytest.mark.parametrize("declared", ["http", None])
 @pytest.mark.parametrize("part", PARTS)
-def test_corpus(pair, part):
-    cases = [c for c in runner.load() if c["cat"] in PARTS[part]]
+def test_corpus(pair, part, declared):
+    cases = [c for c in runner.load() if c["cat"] in PARTS[part]
+             and (declared or c["id"] not in OPAQUE)]
     backend = Backend(("127.0.0.1", 0))
     try:
         host, port = backend.addr
-        with pair(f"{host}:{port}") as p:
+        with pair(f"{host}:{port}", app_protocol=declared) as p:
             front, _, front_port = p.front.rpartition(":")
             addr = front, int(front_port)
             assert runner.alive(addr, backend)
@@ -46,4 +51,5 @@ def test_corpus(pair, part):
             print(f"{r.id} ({r.level}): {r.verdict} {r.detail}")
     assert not [f"{r.id}: {r.verdict} {r.detail}"
                 for r in runner.failures(results)]
-    assert sum(r.best for r in results) >= HARDENED * len(results)
+    judged = [r for r in results if r.level != "policy"]
+    assert sum(r.best for r in judged) >= HARDENED * len(judged)

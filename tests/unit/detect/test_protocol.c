@@ -49,6 +49,18 @@ static void knows_requests(void **state)
         SLICE_INIT("GET /a b HTTP/1.1\r\n"),
         SLICE_INIT("GET / HTTP/3.0\r\n"),
         SLICE_INIT("GET /\xc3\xa4 HTTP/1.1\r\n"),
+        SLICE_INIT("GET /\1 HTTP/1.1\r\n"),
+        SLICE_INIT("GET  / HTTP/1.1\r\n"),
+        SLICE_INIT(" GET / HTTP/1.1\r\n"),
+        SLICE_INIT("GET\t/\tHTTP/1.1\r\n"),
+        SLICE_INIT("GET / http/1.1\r\n"),
+        SLICE_INIT("GET p HTTP/1.1\r\n"),
+        SLICE_INIT("GET /key\r\n"),
+        SLICE_INIT("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
+        SLICE_INIT("G=\":<>(e) /p HTTP/1.1\r\n"),
+        SLICE_INIT("PURGE /\x7f HTTP/1.1\r\n"),
+        SLICE_INIT("A-METHOD-OF-MORE-THAN-32-BYTES-IS / HTTP/1.1\r\n"),
+        SLICE_INIT("FOO a23456789b123456789c123456789d12://x HTTP/1.1\r\n"),
     };
 
     (void)state;
@@ -63,8 +75,7 @@ static void long_lines_settle_early(void **state)
     (void)state;
     memset(line, 'a', sizeof line);
     memcpy(line, "GET /", 5);
-    assert_int_equal(settles(slice_of(line, 200), DETECTED_HTTP1),
-                     DETECT_LINE_ENOUGH + 1);
+    assert_int_equal(settles(slice_of(line, 200), DETECTED_HTTP1), 5);
     /* An unknown method must show its version, within the bound. */
     memcpy(line, "FOO /", 5);
     assert_int_equal(protocol_detect(slice_of(line, DETECT_MAX - 1)),
@@ -74,7 +85,7 @@ static void long_lines_settle_early(void **state)
     assert_int_equal(protocol_detect(slice_of(line, DETECT_MAX + 1)),
                      DETECTED_OPAQUE);
     memcpy(line + 300, " HTTP/1.1\r\n", 11);
-    assert_int_equal(settles(slice_of(line, 400), DETECTED_HTTP1), 309);
+    assert_int_equal(settles(slice_of(line, 400), DETECTED_HTTP1), 306);
 }
 
 static void other_text_is_opaque(void **state)
@@ -86,7 +97,6 @@ static void other_text_is_opaque(void **state)
         SLICE_INIT("SET a b\r\n"),
         SLICE_INIT("SET /a HTTP\r\n"),
         SLICE_INIT("GET key\r\n"),
-        SLICE_INIT("GET /key\r\n"),
         SLICE_INIT("get k\r\n"),
         SLICE_INIT("get / http/1.1\r\n"),
         SLICE_INIT("*2\r\n$3\r\nGET\r\n$1\r\na\r\n"),
@@ -98,13 +108,8 @@ static void other_text_is_opaque(void **state)
         SLICE_INIT("OPTIONS sip:carol@example.com SIP/2.0\r\n"),
         SLICE_INIT("SOURCE /live ICE/1.0\r\n"),
         SLICE_INIT("SSH-2.0-OpenSSH_9.2\r\n"),
-        SLICE_INIT("A-METHOD-OF-MORE-THAN-32-BYTES-IS / HTTP/1.1\r\n"),
-        SLICE_INIT("GET  / HTTP/1.1\r\n"),
-        SLICE_INIT("GET /\1 HTTP/1.1\r\n"),
         SLICE_INIT("\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n"),
         SLICE_INIT("-FOO / HTTP/1.1\r\n"),
-        SLICE_INIT("FOO a23456789b123456789c123456789d12://x HTTP/1.1\r\n"),
-        SLICE_INIT("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
         SLICE_INIT("\0\0\0\x08\x04\xd2\x16\x2f"),
         SLICE_INIT("\xff"),
     };
@@ -113,9 +118,9 @@ static void other_text_is_opaque(void **state)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         settles(others[i], DETECTED_OPAQUE);
     /* Decided at the first byte that cannot be. */
-    assert_int_equal(settles(SLICE("PING\r\n"), DETECTED_OPAQUE), 5);
+    assert_int_equal(settles(SLICE("PING\r\n"), DETECTED_OPAQUE), 6);
     assert_int_equal(settles(SLICE("get k\r\n"), DETECTED_OPAQUE), 1);
-    assert_int_equal(settles(SLICE("EHLO a.b\r\n"), DETECTED_OPAQUE), 9);
+    assert_int_equal(settles(SLICE("EHLO a.b\r\n"), DETECTED_OPAQUE), 10);
 }
 
 static void knows_the_http2_preface(void **state)

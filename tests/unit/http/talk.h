@@ -84,12 +84,17 @@ UNUSED static bool body_check(slice data, uint64_t from)
  * /hints   103, then as /echo
  * /early   413 at once, whatever comes
  * /reset   breaks off
+ * /204     no content
+ * /304     a length and no body; the end comes by itself
+ * /blind   a length and a body, whatever the method was
+ * /tunnel  grants a tunnel (101 or 200) and echoes
  * /hang    nothing
  * other    "hello" */
 
 struct answers {
     unsigned begun, resets, done;
     size_t most_held; /* of any exchange: received, not yet passed on */
+    struct exchange *last;
     slice peer;       /* of the last request */
     char peer_text[128];
 };
@@ -99,16 +104,54 @@ struct answer {
     size_t held;
 };
 
+static bool answer_special(struct exchange *x, const struct head *h)
+{
+    struct header fields[4];
+    struct head out;
+    if (slice_eq(h->path, SLICE("/204"))) {
+        head_init_response(&out, 204, fields, 4);
+        exchange_send_head(x, &out, true);
+        return true;
+    }
+    if (slice_eq(h->path, SLICE("/304"))) {
+        head_init_response(&out, 304, fields, 4);
+        out.content_length = 5;
+        exchange_send_head(x, &out, false);
+        exchange_send_body(x, SLICE_NONE, true);
+        return true;
+    }
+    if (slice_eq(h->path, SLICE("/blind"))) {
+        head_init_response(&out, 200, fields, 4);
+        out.content_length = 5;
+        exchange_send_head(x, &out, false);
+        exchange_send_body(x, SLICE("hello"), false);
+        exchange_send_body(x, SLICE_NONE, true);
+        return true;
+    }
+    if (slice_eq(h->path, SLICE("/tunnel")) || h->method_id == HTTP_CONNECT) {
+        head_init_response(&out, h->upgrade ? 101 : 200, fields, 4);
+        out.upgrade = h->upgrade;
+        out.protocol = h->protocol;
+        exchange_send_head(x, &out, false);
+        return true;
+    }
+    return false;
+}
+
 UNUSED static void answer_head(struct exchange *x, const struct head *h,
                                bool end)
 {
     struct header fields[4];
     struct head out;
     if (slice_eq(h->path, SLICE("/reset"))) {
-        mem_free(x->owner);
+        struct answer *a = x->owner;
+        a->all->resets++;
+        mem_free(a);
         exchange_reset(x, RESET_REFUSED);
         return;
     }
+    if (answer_special(x, h))
+        return;
     if (slice_eq(h->path, SLICE("/hang")))
         return;
     if (slice_eq(h->path, SLICE("/early"))) {
@@ -187,6 +230,7 @@ UNUSED static void answers_take(void *arg, struct exchange *x,
     struct answer *a = MEM_NEW(struct answer);
     a->all = all;
     all->begun++;
+    all->last = x;
     if (peer) {
         all->peer = slice_sub(peer->name, 0, sizeof all->peer_text);
         if (all->peer.len)
@@ -230,7 +274,7 @@ UNUSED static void call_push(struct call *c)
 UNUSED static void call_head(struct exchange *x, const struct head *h, bool end)
 {
     struct call *c = x->owner;
-    if (h->status < 200) {
+    if (h->status < 200 && h->status != 101) {
         c->hints++;
         return;
     }
@@ -290,6 +334,19 @@ static const struct exchange_events call_events = {
     .on_reset = call_reset,
     .on_done = call_done,
 };
+
+/* With a head of the caller's. */
+UNUSED static bool call_start_head(struct call *c, struct http_conn *conn,
+                                   const struct head *h, bool end)
+{
+    struct exchange *x = http_conn_open(conn);
+    if (!x)
+        return false;
+    c->x = x;
+    exchange_own(x, &call_events, c);
+    exchange_send_head(x, h, end);
+    return true;
+}
 
 /* False when the connection takes no exchange now. */
 UNUSED static bool call_start(struct call *c, struct http_conn *conn,
