@@ -60,14 +60,22 @@ static void take_out(struct timers *ts, struct timer *t)
 
 static void arm(struct timers *ts);
 
+/* The loop's own clock, which callbacks read too: one that is called because
+ * its time has come must see that it has. */
+static int64_t time_of(const struct timers *ts)
+{
+    return (int64_t)uv_now(ts->uv.loop) * NSEC_PER_MSEC;
+}
+
 static void on_due(uv_timer_t *uv)
 {
     struct timers *ts = uv->data;
-    int64_t now = clock_mono_ns();
+    int64_t now = time_of(ts);
 
     ts->armed = 0;
-    /* A callback may set timers again: those are due later than `now`, or wait
-     * for the next turn because timer_set never queues before now + 1. */
+    ts->firing = now;
+    /* A callback may set timers again, also for a time that has passed: those
+     * wait for the next turn, because timer_set queues them behind `now`. */
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
         if (t->at > now) {
@@ -79,6 +87,7 @@ static void on_due(uv_timer_t *uv)
         t->at = 0;
         t->fire(t);
     }
+    ts->firing = 0;
     arm(ts);
 }
 
@@ -89,10 +98,11 @@ static void arm(struct timers *ts)
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
-    int64_t now = clock_mono_ns();
-    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 0;
-    ts->armed = first;
     uv_update_time(ts->uv.loop);
+    int64_t now = time_of(ts);
+    int64_t wait =
+        first > now ? (first - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
+    ts->armed = first;
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
 }
 
@@ -121,6 +131,8 @@ void timer_set(struct timers *ts, struct timer *t, int64_t at)
     assert(at > 0);
     if (uv_is_closing((uv_handle_t *)&ts->uv))
         return;
+    if (at <= ts->firing)
+        at = ts->firing + 1;
     t->at = at;
     if (t->index) {
         if (at >= t->queued)
