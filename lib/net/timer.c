@@ -77,7 +77,7 @@ static void on_due(uv_timer_t *uv)
      * before this pass, so the walk ends. */
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
-        if (t->at > now) { /* was moved to later */
+        if (t->at > now) {
             t->queued = t->at;
             sink(ts, 0);
             continue;
@@ -91,8 +91,8 @@ static void on_due(uv_timer_t *uv)
 
 static void arm(struct timers *ts)
 {
-    if (ts->len == 0 || ts->firing || uv_is_closing((uv_handle_t *)&ts->uv))
-        return; /* while firing: on_due arms when it is done */
+    if (ts->len == 0 || uv_is_closing((uv_handle_t *)&ts->uv))
+        return;
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
