@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h2_conn.c (life, input), h2_send.c (output) and h2_head.c (fields) share.
- * Not for others: conn.h is the interface. */
+/* What h2_conn.c (life), h2_callbacks.c (input), h2_send.c (output) and h2_head.c
+ * (fields) share. Not for others: conn.h is the interface. */
 #ifndef TULLE_HTTP_H2_CONN_H
 #define TULLE_HTTP_H2_CONN_H
 
@@ -69,6 +69,9 @@ static inline struct h2_stream *h2_stream_of(struct exchange *x)
     return CONTAINER_OF(x, struct h2_stream, x);
 }
 
+/* What nghttp2 calls, with the connection as its argument; the caller deletes it.
+ * NULL: out of memory. */
+nghttp2_session_callbacks *h2_callbacks(void);
 /* For the library's data provider and send callbacks. */
 ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
                      uint32_t *flags, nghttp2_data_source *source, void *arg);
@@ -109,6 +112,8 @@ void h2_wake(struct h2_conn *h);
 void h2_resume_data(struct h2_stream *s);
 /* The stream moved bytes: much within a second is bulk, for two seconds. */
 void h2_count_bulk(struct h2_stream *s, size_t n);
+/* A stream with an exchange and no id yet; one of `running`. */
+struct h2_stream *h2_stream_new(struct h2_conn *h);
 /* Ends a stream's exchange memory. */
 void h2_stream_free(struct h2_stream *s);
 uint32_t h2_error_code(enum reset_why why);
