@@ -211,6 +211,10 @@ static void on_workload(void *arg, struct view *v)
 static bool page_ready(void *arg, struct text *why)
 {
     struct proxy *p = arg;
+    if (p->stopping) {
+        text_add(why, SLICE("draining"));
+        return false;
+    }
     if (p->ready)
         return true;
     text_add(why, identity_now(p->identity)

@@ -18,6 +18,8 @@
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
 
+#include <assert.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -116,10 +118,12 @@ void h1_arm(struct h1_conn *h)
 {
     const struct http_limits *lim = h->c.limits;
     int64_t wait = lim->body_timeout;
-    if (h->read_state == H1_READ_DISCARD)
+    if (h->c.closed || h->read_state == H1_READ_DISCARD)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    if (h->c.draining && !h->x && (!wait || wait > GOODBYE_AFTER))
+        wait = GOODBYE_AFTER;
     if (!wait) {
         timer_stop(&h->c.loop->timers, &h->timer);
         return;
@@ -260,7 +264,7 @@ void h1_settle(struct h1_conn *h)
         return;
     if (early)
         say_goodbye(h);
-    else if (tunnel || !h->keep_alive || h->c.draining)
+    else if (tunnel || !h->keep_alive || (h->c.draining && !h->c.server))
         close_conn(h, STREAM_FLUSH, OK);
     else
         next_exchange(h);
@@ -296,6 +300,7 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
     h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
     struct exchange *x = new_exchange(h);
+    h1_arm(h);
     h->c.events->on_exchange(&h->c, x);
     exchange_got_head(x, &head, end && !open);
     return used;
@@ -317,6 +322,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     size_t used = 0;
     struct exchange *x = &h->x->x;
 
+    assert(h->x); /* may_take() saw to it */
     enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
                                        &head, &used, &err);
     if (rc == ERR_AGAIN)

@@ -63,8 +63,11 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 
 static void maybe_goodbye(struct h2_conn *h)
 {
-    if (h->c.draining && h->goodbye_said && h->c.running == 0)
-        close_conn(h, STREAM_FLUSH, OK);
+    if (!h->c.draining || !h->goodbye_said || h->c.running)
+        return;
+    if (!h->c.server)
+        nghttp2_session_terminate_session(h->ng, NGHTTP2_NO_ERROR);
+    close_conn(h, STREAM_FLUSH, OK);
 }
 
 /* ---- life ---- */
@@ -488,7 +491,10 @@ static void receive(struct h2_conn *h, const char *ptr, size_t len)
     if (h->c.closed)
         return;
     if (n < 0) {
-        nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+        nghttp2_session_terminate_session(h->ng,
+                                          n == NGHTTP2_ERR_FLOODED
+                                              ? NGHTTP2_ENHANCE_YOUR_CALM
+                                              : NGHTTP2_PROTOCOL_ERROR);
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
         return;
     }
@@ -649,7 +655,8 @@ static void h2_drain(struct http_conn *c)
         timer_set(&c->loop->timers, &h->goodbye,
                   loop_now(c->loop) + GOODBYE_AFTER);
     } else {
-        on_goodbye(&h->goodbye);
+        h->goodbye_said = true; /* said with the last exchange: what was opened
+                                   may not have left yet */
     }
     h2_wake(h);
 }

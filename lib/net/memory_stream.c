@@ -77,16 +77,16 @@ static void deliver_some(struct end *e)
 static void on_flush(struct flush *f)
 {
     struct end *e = CONTAINER_OF(f, struct end, flush);
-    if (e->s.closed || !e->s.events)
-        return;
-    if (e->s.events->on_fill)
-        e->s.events->on_fill(&e->s);
-    if (e->s.closed || e->told_fail)
+    if (e->s.closed || e->told_fail || !e->s.events)
         return;
     if (e->failed) {
         tell_fail(e, e->why);
         return;
     }
+    if (e->s.events->on_fill)
+        e->s.events->on_fill(&e->s);
+    if (e->s.closed || e->told_fail)
+        return;
     if (!e->s.ended_out && e->peer->in.len < e->pair->window &&
         e->s.events->on_drained)
         e->s.events->on_drained(&e->s);
@@ -121,11 +121,23 @@ static void memory_read(struct stream *s, bool on)
         wake(e);
 }
 
+/* As TCP: bytes for a socket that was closed are answered with a reset. */
+static void nobody_there(struct end *e)
+{
+    e->failed = true;
+    e->why = ERR_RESET;
+    wake(e);
+}
+
 static void memory_write(struct stream *s, const void *ptr, size_t len)
 {
     struct end *e = self(s);
-    if (s->closed || s->ended_out || e->told_fail || e->peer->s.closed)
+    if (s->closed || s->ended_out || e->told_fail || len == 0)
         return;
+    if (e->peer->s.closed) {
+        nobody_there(e);
+        return;
+    }
     bufq_add(&e->peer->in, ptr, len);
     wake(e->peer);
     wake(e);
@@ -140,6 +152,12 @@ static void memory_wrote(struct stream *s, size_t n)
 {
     struct end *e = self(s);
     bufq_wrote(&e->peer->in, n);
+    if (e->peer->s.closed) {
+        bufq_drop(&e->peer->in, e->peer->in.len);
+        if (!s->closed)
+            nobody_there(e);
+        return;
+    }
     wake(e->peer);
     wake(e);
 }
@@ -182,7 +200,8 @@ static void memory_close(struct stream *s, enum stream_close how)
     }
     bool dropped = e->in.len > 0;
     bufq_drop(&e->in, e->in.len);
-    if (how == STREAM_RESET || dropped) { /* as TCP: unread bytes reset */
+    /* As TCP: unread bytes reset, unless we flush: then they are read away. */
+    if (how == STREAM_RESET || (dropped && how == STREAM_NOW)) {
         peer->failed = true;
         peer->why = ERR_RESET;
     }

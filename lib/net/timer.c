@@ -58,24 +58,23 @@ static void take_out(struct timers *ts, struct timer *t)
     sink(ts, last->index - 1);
 }
 
-static void arm(struct timers *ts);
-
-/* The loop's own clock, which callbacks read too: one that is called because
- * its time has come must see that it has. */
-static int64_t time_of(const struct timers *ts)
+/* The loop's time, as loop_now() gives it: callbacks compute with it, so it must
+ * be what decides here, or a timer set for "now" would be due again at once. */
+static int64_t pass_now(const struct timers *ts)
 {
     return (int64_t)uv_now(ts->uv.loop) * NSEC_PER_MSEC;
 }
 
+static void arm(struct timers *ts);
+
 static void on_due(uv_timer_t *uv)
 {
     struct timers *ts = uv->data;
-    int64_t now = time_of(ts);
+    int64_t now = pass_now(ts);
 
     ts->armed = 0;
-    ts->firing = now;
-    /* A callback may set timers again, also for a time that has passed: those
-     * wait for the next turn, because timer_set queues them behind `now`. */
+    /* A callback may set timers again, for any time: timer_set never queues at or
+     * before this pass, so the walk ends. */
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
         if (t->at > now) {
@@ -87,7 +86,6 @@ static void on_due(uv_timer_t *uv)
         t->at = 0;
         t->fire(t);
     }
-    ts->firing = 0;
     arm(ts);
 }
 
@@ -98,10 +96,8 @@ static void arm(struct timers *ts)
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
-    uv_update_time(ts->uv.loop);
-    int64_t now = time_of(ts);
-    int64_t wait =
-        first > now ? (first - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC : 0;
+    int64_t now = pass_now(ts);
+    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 0;
     ts->armed = first;
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
 }
@@ -131,8 +127,8 @@ void timer_set(struct timers *ts, struct timer *t, int64_t at)
     assert(at > 0);
     if (uv_is_closing((uv_handle_t *)&ts->uv))
         return;
-    if (at <= ts->firing)
-        at = ts->firing + 1;
+    if (at <= pass_now(ts))
+        at = pass_now(ts) + 1;
     t->at = at;
     if (t->index) {
         if (at >= t->queued)

@@ -23,8 +23,7 @@ struct timers {
     uv_timer_t uv;
     struct timer **heap; /* binary min-heap by `queued` */
     uint32_t len, cap;
-    int64_t armed;  /* what the uv timer is set to */
-    int64_t firing; /* the time whose timers are being fired; 0: none are */
+    int64_t armed; /* what the uv timer is set to */
 };
 
 void timers_init(struct timers *ts, uv_loop_t *uv);

@@ -94,6 +94,7 @@ UNUSED static bool body_check(slice data, uint64_t from)
 struct answers {
     unsigned begun, resets, done;
     size_t most_held; /* of any exchange: received, not yet passed on */
+    struct exchange *last;
     slice peer;       /* of the last request */
     char peer_text[128];
 };
@@ -229,6 +230,7 @@ UNUSED static void answers_take(void *arg, struct exchange *x,
     struct answer *a = MEM_NEW(struct answer);
     a->all = all;
     all->begun++;
+    all->last = x;
     if (peer) {
         all->peer = slice_sub(peer->name, 0, sizeof all->peer_text);
         if (all->peer.len)

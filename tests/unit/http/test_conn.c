@@ -435,7 +435,7 @@ static void test_closed_by_server(void **state)
     /* On a fresh connection; on a kept one. */
     closed_by_server(H1, 0, RESET_CONNECTION);
     closed_by_server(H1, 1, RESET_STALE);
-    closed_by_server(H1, 2, RESET_STALE);
+    closed_by_server(H1, 2, RESET_REFUSED); /* has not left */
     closed_by_server(H2, 0, RESET_CONNECTION);
     closed_by_server(H2, 1, RESET_CONNECTION);
 }

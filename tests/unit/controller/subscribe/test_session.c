@@ -362,8 +362,10 @@ static void bad_peers_are_ended(void **state)
     } rows[] = {
         {SUB("workload", ""), "the first message is not hello"},
         {"nonsense\n", "a message cannot be read"},
-        {HELLO "{'type':'subscribe','kind':'backend','key':7}\n",
+        {HELLO "{'type':'subscribe','kind':'destination','key':7}\n",
          "a message cannot be read"},
+        {HELLO "{'type':'subscribe','kind':'of later versions','key':''}\n",
+         ""},
         {HELLO "{'type':'what later versions say'}\n", ""},
         {HELLO "{'type':'subscribe','kind':'later','key':'x'}\n", ""},
         {HELLO HELLO, ""},
