@@ -279,7 +279,8 @@ static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
     }
     balancer_end(&d->ep->load, loop_now(&w->loop), w->config->connect_timeout,
                  true);
-    if (!fault_elsewhere(f) || d->attempts >= w->config->attempts) {
+    if (!fault_elsewhere(f) || c->target->fixed ||
+        d->attempts >= w->config->attempts) {
         refuse(c, f);
         return;
     }

@@ -7,8 +7,8 @@
  *
  * On a link each HTTP stream is a request and each CONNECT stream a conduit, which
  * our own declaration and our own look at its bytes judge: never the peer's word.
- * Failures: a refused certificate, a slow handshake and a broken link close the
- * connection; what ran on it breaks. */
+ * Failures: half a ClientHello, a refused certificate, a slow handshake and a
+ * broken link close the connection; what ran on it breaks. */
 #include "lib/base/fsm.h"
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
@@ -119,6 +119,14 @@ static const struct conduit_events opaque_events = {
 
 static void accept_opaque(struct inbound *in, struct exchange *x)
 {
+    struct worker *w = in->conn.worker;
+    enum fault f = worker_admit_connection(w, true);
+    if (f) {
+        telemetry_fault(w->telemetry, true, f);
+        exchange_reply(x, fault_row(f)->status, SLICE_NONE, SLICE_NONE,
+                       fault_fields(f));
+        return;
+    }
     struct stream *s = exchange_stream_accept(x);
     struct conduit_options opt = {
         .target = in->target,
@@ -135,12 +143,7 @@ static void on_stream_head(struct exchange *x, const struct head *h, bool end_)
 {
     struct inbound *in = x->owner;
     if (h->method_id == HTTP_CONNECT && !h->upgrade) {
-        enum fault f = worker_admit_request(in->conn.worker, true);
-        if (f)
-            exchange_reply(x, fault_row(f)->status, SLICE_NONE, SLICE_NONE,
-                           fault_fields(f));
-        else
-            accept_opaque(in, x);
+        accept_opaque(in, x);
         return;
     }
     enum protocol declared = target_protocol(in->target);
@@ -157,9 +160,10 @@ static void on_stream_head(struct exchange *x, const struct head *h, bool end_)
     x->events->on_head(x, h, end_);
 }
 
+/* Of a CONNECT that was answered with a fault: nobody waits for more. */
 static void on_stream_over(struct exchange *x)
 {
-    (void)x; /* answered with a fault above */
+    (void)x;
 }
 
 static void on_stream_reset(struct exchange *x, enum reset_why why)
@@ -333,7 +337,15 @@ static const struct stream_events look_events = {
 
 static void on_timer(struct timer *t)
 {
-    go_plain(CONTAINER_OF(t, struct inbound, timer), false);
+    struct inbound *in = CONTAINER_OF(t, struct inbound, timer);
+    if (in->first_len == 0) {
+        go_plain(in, false);
+        return;
+    }
+    telemetry_count(in->conn.worker->telemetry, COUNTER_HANDSHAKES_IN_FAILED);
+    log_info(&in->log, "ClientHello not complete in time", "");
+    stream_close(in->s, STREAM_RESET);
+    end(in);
 }
 
 /* ---- from outside ---- */
