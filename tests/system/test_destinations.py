@@ -55,10 +55,11 @@ def test_unmeshed_backend_keeps_connections(pair):
 def test_meshed_backend_without_its_proxy_gets_nothing(pair):
     """The app itself listens where its proxy should: never plaintext."""
     with App(host=SERVER_IP) as app, pair(
-            nobody(), manifests=lambda p: p.write_backend(
-                port=app.port)) as p:
+            nobody(), connect_timeout="1s",
+            manifests=lambda p: p.write_backend(port=app.port)) as p:
         r = ask(p.front)
-        assert (r.status, r.fault) == (503, "tls-failed")
+        assert r.status == 503
+        assert r.fault in ("tls-failed", "connect-timeout")
         assert not app.requests
 
 
@@ -170,7 +171,7 @@ def test_several_workers(pair, workers):
         counted = sum(v for _, v in
                       p.outbound.metrics()["proxy_requests_total"])
         assert counted >= 200
-        assert connections_to(p.inbound_mesh) <= 2 * int(workers)
+        assert connections_to(p.inbound_mesh) <= int(workers)
 
 
 def test_links_are_shared(pair):
@@ -179,6 +180,6 @@ def test_links_are_shared(pair):
         held = [connect(p.front) for _ in range(50)]
         with Traffic(p.front, clients=8) as traffic:
             traffic.wait(400)
-            assert connections_to(p.inbound_mesh) == 2  # both its ends
+            assert connections_to(p.inbound_mesh) == 1
         for c in held:
             c.close()
