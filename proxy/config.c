@@ -32,7 +32,8 @@ static void print_help(void)
 
 /* A list flag: the first replaces what the environment said, more of them are
  * joined with commas. */
-static enum status join(char **joined, slice *list, slice value, struct error *e)
+static enum status join(char **joined, slice *list, slice value,
+                        struct error *e)
 {
     struct text t;
     size_t len;
@@ -54,7 +55,8 @@ static enum status join(char **joined, slice *list, slice value, struct error *e
 
 static bool is_list(slice name)
 {
-    return slice_eq(name, SLICE("inbound")) || slice_eq(name, SLICE("outbound"));
+    return slice_eq(name, SLICE("inbound")) ||
+           slice_eq(name, SLICE("outbound"));
 }
 
 static enum status set(struct config *c, slice name, slice value,
@@ -64,8 +66,8 @@ static enum status set(struct config *c, slice name, slice value,
         return join(&c->joined[0], &c->inbound, value, e);
     if (slice_eq(name, SLICE("outbound")))
         return join(&c->joined[1], &c->outbound, value, e);
-    enum status rc =
-        settings_set(config_rows, config_rows_len, c, name, value, e);
+    enum status rc = settings_set(config_rows, config_rows_len, c, name, value,
+                                  e);
     if (rc == ERR_NOT_FOUND)
         return error_set(e, ERR_INVALID, "--%.*s: no such setting", FMT(name));
     return rc;
@@ -111,8 +113,9 @@ static enum status check(const struct config *c, struct error *e)
         return error_set(e, ERR_INVALID, "attempts: from 1 to %d",
                          ATTEMPTS_MAX);
     if (c->max_connections < c->workers || c->max_requests < c->workers)
-        return error_set(e, ERR_INVALID, "max-connections and max-requests: at "
-                                         "least one for each worker");
+        return error_set(e, ERR_INVALID,
+                         "max-connections and max-requests: at "
+                         "least one for each worker");
     if (c->max_headers < 1 || c->max_headers > HTTP_HEADERS_MAX - 8)
         return error_set(e, ERR_INVALID, "max-headers: from 1 to %d",
                          HTTP_HEADERS_MAX - 8);
