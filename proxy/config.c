@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "lib/base/mem.h"
 #include "lib/http/limits.h"
 #include "lib/net/address.h"
 #include "proxy/balance/balancer.h"
@@ -29,40 +30,44 @@ static void print_help(void)
     text_fini(&t);
 }
 
-/* A repeated list flag: values are joined with commas. The text lives as long as
- * the process, as the arguments do. */
-static slice join(slice a, slice b)
+/* A list flag: the first replaces what the environment said, more of them are
+ * joined with commas. */
+static enum status join(char **joined, slice *list, slice value,
+                        struct error *e)
 {
     struct text t;
-    if (slice_empty(a))
-        return b;
-    text_init(&t, LIST_MAX);
-    text_printf(&t, "%.*s,%.*s", FMT(a), FMT(b));
     size_t len;
-    char *ptr = text_take(&t, &len);
-    return slice_of(ptr, len);
+
+    text_init(&t, LIST_MAX);
+    if (*joined)
+        text_printf(&t, "%s,", *joined);
+    text_add(&t, value);
+    if (t.failed) {
+        text_fini(&t);
+        return error_set(e, ERR_TOO_BIG, "a list of more than %d bytes",
+                         LIST_MAX);
+    }
+    mem_free(*joined);
+    *joined = text_take(&t, &len);
+    *list = slice_of(*joined, len);
+    return OK;
 }
 
-static slice *list_setting(struct config *c, slice name)
+static bool is_list(slice name)
 {
-    if (slice_eq(name, SLICE("inbound")))
-        return &c->inbound;
-    if (slice_eq(name, SLICE("outbound")))
-        return &c->outbound;
-    return NULL;
+    return slice_eq(name, SLICE("inbound")) ||
+           slice_eq(name, SLICE("outbound"));
 }
 
 static enum status set(struct config *c, slice name, slice value,
-                       struct config *seen, struct error *e)
+                       struct error *e)
 {
-    slice *list = list_setting(c, name);
-    if (list) {
-        slice *before = list_setting(seen, name);
-        *list = *before = join(*before, value);
-        return OK;
-    }
-    enum status rc =
-        settings_set(config_rows, config_rows_len, c, name, value, e);
+    if (slice_eq(name, SLICE("inbound")))
+        return join(&c->joined[0], &c->inbound, value, e);
+    if (slice_eq(name, SLICE("outbound")))
+        return join(&c->joined[1], &c->outbound, value, e);
+    enum status rc = settings_set(config_rows, config_rows_len, c, name, value,
+                                  e);
     if (rc == ERR_NOT_FOUND)
         return error_set(e, ERR_INVALID, "--%.*s: no such setting", FMT(name));
     return rc;
@@ -71,7 +76,6 @@ static enum status set(struct config *c, slice name, slice value,
 static enum status take_arguments(struct config *c, int argc, char **argv,
                                   struct error *e)
 {
-    struct config seen = {0}; /* only the lists given by flags */
     for (int i = 1; i < argc; i++) {
         slice arg = slice_str(argv[i]), name, value;
         if (slice_eq(arg, SLICE("--help"))) {
@@ -87,13 +91,13 @@ static enum status take_arguments(struct config *c, int argc, char **argv,
                              argv[i]);
         name = slice_sub(arg, 2, arg.len);
         if (!slice_cut(name, '=', &name, &value) ||
-            list_setting(c, slice_sub(arg, 2, arg.len))) {
+            is_list(slice_sub(arg, 2, arg.len))) {
             if (i + 1 == argc)
                 return error_set(e, ERR_INVALID, "%s: a value is missing",
                                  argv[i]);
             value = slice_str(argv[++i]);
         }
-        enum status rc = set(c, name, value, &seen, e);
+        enum status rc = set(c, name, value, e);
         if (rc)
             return rc;
     }
@@ -109,8 +113,9 @@ static enum status check(const struct config *c, struct error *e)
         return error_set(e, ERR_INVALID, "attempts: from 1 to %d",
                          ATTEMPTS_MAX);
     if (c->max_connections < c->workers || c->max_requests < c->workers)
-        return error_set(e, ERR_INVALID, "max-connections and max-requests: at "
-                                         "least one for each worker");
+        return error_set(e, ERR_INVALID,
+                         "max-connections and max-requests: at "
+                         "least one for each worker");
     if (c->max_headers < 1 || c->max_headers > HTTP_HEADERS_MAX - 8)
         return error_set(e, ERR_INVALID, "max-headers: from 1 to %d",
                          HTTP_HEADERS_MAX - 8);
@@ -149,10 +154,19 @@ static enum status check(const struct config *c, struct error *e)
 enum status config_load(struct config *c, int argc, char **argv,
                         struct error *e)
 {
+    *c = (struct config){0};
     enum status rc = settings_load(config_rows, config_rows_len, c, NULL, e);
     if (!rc)
         rc = take_arguments(c, argc, argv, e);
     if (!rc)
         rc = check(c, e);
     return rc;
+}
+
+void config_fini(struct config *c)
+{
+    for (int i = 0; i < 2; i++) {
+        mem_free(c->joined[i]);
+        c->joined[i] = NULL;
+    }
 }

@@ -14,8 +14,8 @@ int main(int argc, char **argv)
 
     tls_library_init(); /* before OpenSSL allocates anything */
     enum status rc = config_load(&config, argc, argv, &e);
-    if (rc == ERR_NOT_FOUND)
-        return 0; /* --help, --version */
+    if (rc == ERR_NOT_FOUND) /* --help, --version */
+        goto out;
     if (!rc)
         rc = log_set_levels(config.log_level, &e);
     if (!rc) {
@@ -23,8 +23,11 @@ int main(int argc, char **argv)
         mem_set_budget(config.memory_budget);
         rc = proxy_run(&config, &e);
     }
-    if (!rc)
-        return 0;
-    fprintf(stderr, "tulle-proxy: %s\n", e.text);
-    _exit(1); /* no exit handlers: a worker may run already */
+    if (rc) {
+        fprintf(stderr, "tulle-proxy: %s\n", e.text);
+        _exit(1); /* no exit handlers: a worker may run already */
+    }
+out:
+    config_fini(&config);
+    return 0;
 }
