@@ -29,6 +29,7 @@ static void finish(struct tcp_dial *d, enum status rc)
     tcp_dial_fn *done = d->done;
     struct stream *s = d->stream;
 
+    d->done = NULL;
     timer_stop(&d->loop->timers, &d->timer);
     loop_reap(d->loop, &d->reap, free_dial);
     if (rc && s) {

@@ -88,7 +88,11 @@ static void on_poll(uv_poll_t *h, int rc, int events)
 
 static void on_retry(struct timer *t)
 {
-    accept_some(CONTAINER_OF(t, struct listener, retry));
+    struct listener *l = CONTAINER_OF(t, struct listener, retry);
+    if (l->paused_by_owner) /* tried again when the owner goes on */
+        set_starved(l, false);
+    else
+        accept_some(l);
 }
 
 static int bound_socket(const struct address *at,

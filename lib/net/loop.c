@@ -113,6 +113,7 @@ void loop_fini(struct loop *l)
 {
     struct list *node;
 
+    on_async(&l->async); /* each post runs once */
     end_pass(l);
     while ((node = list_pop_front(&l->lingerers)) != NULL) {
         struct lingerer *g = CONTAINER_OF(node, struct lingerer, node);

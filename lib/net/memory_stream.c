@@ -18,6 +18,8 @@ struct end {
     bool told_end;
     bool told_fail;
     bool failed;
+    bool refused; /* wrote to an end that was closed: fails after its input */
+    bool flushed; /* closed with a flush: what comes is read away */
     enum status why;
     bool fault; /* scripted */
     size_t fault_after;
@@ -79,8 +81,8 @@ static void on_flush(struct flush *f)
     struct end *e = CONTAINER_OF(f, struct end, flush);
     if (e->s.closed || e->told_fail || !e->s.events)
         return;
-    if (e->failed) {
-        tell_fail(e, e->why);
+    if (e->failed || (e->refused && e->in.len == 0)) {
+        tell_fail(e, e->failed ? e->why : ERR_RESET);
         return;
     }
     if (e->s.events->on_fill)
@@ -124,8 +126,9 @@ static void memory_read(struct stream *s, bool on)
 /* As TCP: bytes for a socket that was closed are answered with a reset. */
 static void nobody_there(struct end *e)
 {
-    e->failed = true;
-    e->why = ERR_RESET;
+    if (e->peer->flushed)
+        return;
+    e->refused = true;
     wake(e);
 }
 
@@ -198,6 +201,7 @@ static void memory_close(struct stream *s, enum stream_close how)
         loop_reap(s->loop, &e->pair->reap, free_pair);
         return;
     }
+    e->flushed = how == STREAM_FLUSH;
     bool dropped = e->in.len > 0;
     bufq_drop(&e->in, e->in.len);
     /* As TCP: unread bytes reset, unless we flush: then they are read away. */

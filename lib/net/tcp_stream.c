@@ -7,7 +7,8 @@
  * then we wait for writability. One read a pass is the byte quota: whoever has
  * more comes again after all others.
  *
- * Failures: read or write errors end in on_fail once. Closing: STREAM_FLUSH sends
+ * Failures: read or write errors end in on_fail once; what came before is
+ * delivered first. Closing: STREAM_FLUSH sends
  * what is queued and our end, then waits for the peer's, for a while. The memory
  * lives until libuv lets go of the handle, so whoever is on the call stack may
  * still look at `closed`. */
@@ -150,6 +151,23 @@ static void read_away(struct tcp_stream *t)
         set_events(t);
 }
 
+/* The socket has an error, and libuv stopped looking at it. What came before the
+ * error can still be read, piece by piece, and then the error itself. */
+static void on_error(struct tcp_stream *t, int rc)
+{
+    t->events = 0;
+    if (t->s.reading) {
+        read_once(t);
+        if (!t->s.closed && !t->dead)
+            set_events(t);
+        return;
+    }
+    int err = 0;
+    socklen_t len = sizeof err;
+    getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    fail(t, status_from_errno(err ? err : -rc));
+}
+
 static void end_connect(struct tcp_stream *t, int rc)
 {
     tcp_connected_fn *connected = t->connected;
@@ -174,7 +192,7 @@ static void on_poll(uv_poll_t *h, int rc, int events)
         return;
     }
     if (rc < 0) {
-        fail(t, status_from_errno(-rc));
+        on_error(t, rc);
         return;
     }
     if (events & UV_WRITABLE) {
@@ -243,7 +261,7 @@ static void on_flush(struct flush *f)
 static void tcp_read(struct stream *s, bool on)
 {
     struct tcp_stream *t = self(s);
-    if (s->closed || t->dead)
+    if (s->closed || t->dead || t->peer_ended)
         return;
     s->reading = on;
     set_events(t);
@@ -313,7 +331,8 @@ static void tcp_close(struct stream *s, enum stream_close how)
         return;
     s->closed = true;
     s->reading = false;
-    if (how == STREAM_FLUSH && !t->dead && (t->out.len || !t->peer_ended)) {
+    if (how == STREAM_FLUSH && !t->dead && !t->connected &&
+        (t->out.len || !t->peer_ended)) {
         t->lingering = true;
         s->ended_out = true;
         list_push_back(&s->loop->lingerers, &t->lingerer.node);

@@ -97,7 +97,7 @@ static void arm(struct timers *ts)
     if (ts->armed && ts->armed <= first)
         return;
     int64_t now = pass_now(ts);
-    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 0;
+    int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 1;
     ts->armed = first;
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
 }

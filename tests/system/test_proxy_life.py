@@ -304,7 +304,7 @@ def test_certificates_are_renewed_under_load(pair):
                 read_request(wire)
                 wire.send(response(body=b"ok\n"))
 
-    with Server(play) as app, pair(app, controller__cert_life="20s") as p, \
+    with Server(play) as app, pair(app, controller__cert_life="20s", log_level="debug") as p, \
             connect(p.front) as long, Traffic(p.front, clients=3) as traffic:
         long.send(b"\x00before")
         assert long.exactly(7) == b"\x00before"

@@ -105,6 +105,7 @@ static void test_pipeline_unread(void **state)
     (void)state;
     rig_init(&r, 0);
     raw_fini(&r.peer);
+    stream_close(r.j.server_end, STREAM_NOW);
     loop_fini(&r.j.loop);
     joined_streams(&r.j, 4096, 0);
     raw_init(&r.peer, r.j.client_end);

@@ -163,6 +163,172 @@ static void test_reset(void **state)
     rig_fini(&r);
 }
 
+/* ---- what an owner hears ---- */
+
+struct ears {
+    size_t got;
+    unsigned ends, fails, drains;
+    enum status why;
+    bool reopen; /* asks for more after the end */
+    bool stop;   /* stops reading after each piece */
+};
+
+static void hear_data(struct stream *s, const char *ptr, size_t len)
+{
+    struct ears *e = s->owner;
+    (void)ptr;
+    e->got += len;
+    if (e->stop)
+        stream_read(s, false);
+}
+static void hear_end(struct stream *s)
+{
+    struct ears *e = s->owner;
+    e->ends++;
+    if (e->reopen)
+        stream_read(s, true);
+}
+static void hear_fail(struct stream *s, enum status why)
+{
+    struct ears *e = s->owner;
+    e->fails++;
+    e->why = why;
+}
+static void hear_drained(struct stream *s)
+{
+    struct ears *e = s->owner;
+    e->drains++;
+}
+static const struct stream_events ears_events = {.on_data = hear_data,
+                                                 .on_end = hear_end,
+                                                 .on_fail = hear_fail,
+                                                 .on_drained = hear_drained};
+
+static void peer_resets(struct rig *r)
+{
+    struct linger lg = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &lg, sizeof lg),
+                     0);
+    close(r->fd);
+    r->fd = socket(AF_INET, SOCK_STREAM, 0); /* for rig_fini */
+}
+
+/* The bytes before a reset are delivered, then it is told as what it is. */
+static void test_reset_by_peer(void **state)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        struct rig r;
+        struct ears e = {.stop = slow};
+        (void)state;
+        rig_init(&r);
+        stream_own(r.s, &ears_events, &e);
+        if (!slow)
+            stream_read(r.s, true);
+        assert_int_equal(send(r.fd, "last words", 10, 0), 10);
+        peer_resets(&r);
+        stream_read(r.s, true);
+        TURN_UNTIL(&r.t, e.got == 10);
+        stream_read(r.s, true);
+        TURN_UNTIL(&r.t, e.fails);
+        for (int i = 0; i < 3; i++)
+            turn(&r.t);
+        assert_int_equal(e.fails, 1);
+        assert_int_equal(e.ends, 0);
+        assert_int_equal(e.why, ERR_RESET);
+        stream_close(r.s, STREAM_NOW);
+        rig_fini(&r);
+    }
+}
+
+/* Also while nothing is read: the queue waits for nobody. */
+static void test_reset_while_writing(void **state)
+{
+    struct rig r;
+    struct ears e = {0};
+    (void)state;
+    rig_init(&r);
+    write_much(&r);
+    stream_own(r.s, &ears_events, &e);
+    for (int i = 0; i < 3; i++)
+        turn(&r.t);
+    assert_true(stream_queued(r.s) > 0);
+    peer_resets(&r);
+    TURN_UNTIL(&r.t, e.fails);
+    assert_int_equal(e.fails, 1);
+    assert_int_equal(e.why, ERR_RESET);
+    assert_int_equal(stream_queued(r.s), 0);
+    stream_write(r.s, "x", 1); /* ignored */
+    assert_int_equal(stream_queued(r.s), 0);
+    stream_close(r.s, STREAM_FLUSH);
+    assert_true(list_empty(&r.t.loop.lingerers));
+    rig_fini(&r);
+}
+
+/* The end is told once, and output goes on after it. */
+static void test_half_close(void **state)
+{
+    struct rig r;
+    struct ears e = {.reopen = true};
+    (void)state;
+    rig_init(&r);
+    stream_own(r.s, &ears_events, &e);
+    stream_read(r.s, true);
+    assert_int_equal(send(r.fd, "abc", 3, 0), 3);
+    shutdown(r.fd, SHUT_WR);
+    TURN_UNTIL(&r.t, e.ends);
+    stream_write(r.s, "answer", 6);
+    stream_end(r.s);
+    stream_write(r.s, "ignored", 7);
+    while (!r.ended && !r.err) {
+        turn(&r.t);
+        peer_reads(&r);
+    }
+    assert_int_equal(r.got, 6);
+    assert_int_equal(e.got, 3);
+    assert_int_equal(e.ends, 1);
+    assert_int_equal(e.fails, 0);
+    stream_close(r.s, STREAM_FLUSH);
+    assert_true(list_empty(&r.t.loop.lingerers)); /* both have ended */
+    rig_fini(&r);
+}
+
+/* A reader that stops is not read for; a writer hears when there is room. */
+static void test_back_pressure(void **state)
+{
+    static char piece[65536];
+    struct rig r;
+    struct ears e = {.stop = true};
+    size_t said = 0;
+    (void)state;
+    rig_init(&r);
+    write_much(&r);
+    stream_own(r.s, &ears_events, &e);
+    stream_read(r.s, true);
+    for (;;) {
+        ssize_t n = send(r.fd, piece, sizeof piece, MSG_DONTWAIT);
+        if (n < 0)
+            break;
+        said += (size_t)n;
+    }
+    for (int i = 0; i < 5; i++)
+        turn(&r.t);
+    assert_true(e.got <= LOOP_LENT); /* one piece, then it stopped */
+    assert_true(stream_queued(r.s) > 0);
+    unsigned drains = e.drains;
+    while (r.got < MUCH && !r.err) {
+        turn(&r.t);
+        peer_reads(&r);
+    }
+    assert_true(e.drains > drains);
+    assert_int_equal(stream_queued(r.s), 0);
+    assert_true(e.got <= LOOP_LENT);
+    e.stop = false;
+    stream_read(r.s, true);
+    TURN_UNTIL(&r.t, e.got == said);
+    stream_close(r.s, STREAM_NOW);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +336,10 @@ int main(void)
         cmocka_unit_test(test_flush_flooded),
         cmocka_unit_test(test_flush_and_loop_end),
         cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_reset_by_peer),
+        cmocka_unit_test(test_reset_while_writing),
+        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_back_pressure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
