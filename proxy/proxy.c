@@ -363,7 +363,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(0); /* as when the grace period ends: it was wanted */
+        _exit(1);
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
