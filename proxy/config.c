@@ -15,7 +15,7 @@ const struct settings_row config_rows[] = {
 };
 const size_t config_rows_len = sizeof config_rows / sizeof *config_rows;
 
-enum { HELP_MAX = 65536, LIST_MAX = 65536 };
+enum { HELP_MAX = 65536, LIST_MAX = 65536, ATTEMPTS_MAX = 8 };
 
 static void print_help(void)
 {
@@ -105,6 +105,12 @@ static enum status check(const struct config *c, struct error *e)
     struct address a;
     if (c->workers < 1 || c->workers > 64)
         return error_set(e, ERR_INVALID, "workers: from 1 to 64");
+    if (c->attempts < 1 || c->attempts > ATTEMPTS_MAX)
+        return error_set(e, ERR_INVALID, "attempts: from 1 to %d",
+                         ATTEMPTS_MAX);
+    if (c->max_connections < c->workers || c->max_requests < c->workers)
+        return error_set(e, ERR_INVALID, "max-connections and max-requests: at "
+                                         "least one for each worker");
     if (c->max_headers < 1 || c->max_headers > HTTP_HEADERS_MAX - 8)
         return error_set(e, ERR_INVALID, "max-headers: from 1 to %d",
                          HTTP_HEADERS_MAX - 8);

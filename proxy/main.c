@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -25,5 +26,5 @@ int main(int argc, char **argv)
     if (!rc)
         return 0;
     fprintf(stderr, "tulle-proxy: %s\n", e.text);
-    return 1;
+    _exit(1); /* no exit handlers: a worker may run already */
 }

@@ -211,6 +211,10 @@ static void on_workload(void *arg, struct view *v)
 static bool page_ready(void *arg, struct text *why)
 {
     struct proxy *p = arg;
+    if (p->stopping) {
+        text_add(why, SLICE("draining"));
+        return false;
+    }
     if (p->ready)
         return true;
     text_add(why, identity_now(p->identity)
@@ -359,7 +363,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(1);
+        _exit(0); /* as when the grace period ends: it was wanted */
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
@@ -427,7 +431,7 @@ enum status proxy_run(const struct config *c, struct error *e)
         return rc;
     rc = start(p, e);
     if (rc)
-        return rc; /* the process ends: nothing has run yet */
+        return rc; /* the process ends: nothing was served yet */
     loop_run(&p->loop);
     for (unsigned i = 0; i < p->workers_len; i++) {
         worker_join(&p->workers[i]);

@@ -72,13 +72,17 @@ void connection_remove(struct connection *c)
     --*(c->inbound ? &w->open_inbound : &w->open_outbound);
 }
 
-static bool admit_connection(struct worker *w, bool inbound)
+enum fault worker_admit_connection(struct worker *w, bool inbound)
 {
     uint32_t open = inbound ? w->open_inbound : w->open_outbound;
-    if (open < w->max_connections && !mem_over_budget())
-        return true;
-    telemetry_count(w->telemetry, COUNTER_CONNECTIONS_REFUSED);
-    return false;
+    enum fault f = FAULT_NONE;
+    if (open >= w->max_connections)
+        f = FAULT_TOO_MANY_CONNECTIONS;
+    else if (mem_over_budget())
+        f = FAULT_OUT_OF_MEMORY;
+    if (f)
+        telemetry_count(w->telemetry, COUNTER_CONNECTIONS_REFUSED);
+    return f;
 }
 
 static void accept_transparent(struct worker_listener *wl, struct stream *s,
@@ -112,7 +116,7 @@ static void on_accept(void *owner, int fd, const struct address *client)
     struct worker *w = wl->worker;
     struct stream *s;
     bool inbound = wl->spec->inbound;
-    if (!admit_connection(w, inbound)) {
+    if (worker_admit_connection(w, inbound)) {
         reject(fd);
         return;
     }
@@ -172,7 +176,7 @@ static void deliver_self(void *owner, const struct address *to,
     const struct worker_listener *wl = own_listener(w, to);
     struct tls_identity *id =
         w->up.link.tls ? tls_settings_identity(w->up.link.tls) : NULL;
-    if (!wl || !id) {
+    if (!wl || !id || worker_admit_connection(w, true)) {
         stream_close(s, STREAM_RESET);
         return;
     }
@@ -375,6 +379,7 @@ static void set_upstream(struct worker *w)
     w->up.link.idle_timeout = c->link_idle;
     w->up.connect_timeout = c->connect_timeout;
     w->up.user_timeout = c->link_dead;
+    w->up.pending_timeout = c->pending_timeout;
     w->up.max_pending = (uint32_t)c->max_pending;
     w->up.max_links = (uint32_t)c->max_links;
     w->up.max_pool = (uint32_t)c->max_pool;

@@ -77,6 +77,8 @@ enum protocol worker_port_protocol(const struct worker *w, uint16_t port);
 bool worker_strict(const struct worker *w);
 /* May new work start? FAULT_NONE, or why not. */
 enum fault worker_admit_request(struct worker *w, bool inbound);
+/* An opaque stream of a link is a connection, too. Counts what is refused. */
+enum fault worker_admit_connection(struct worker *w, bool inbound);
 
 /* --- life, called on the main thread --- */
 CHECKED enum status worker_init(struct worker *w, struct proxy *p, unsigned id,

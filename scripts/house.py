@@ -55,6 +55,19 @@ def includes(path):
     return out
 
 
+class Finder:
+    """Problems, without those that a marker allows (see CONTRIBUTING.md)."""
+
+    def __init__(self):
+        self.problems = []
+
+    def at(self, path, lines, n, rule, sentence):
+        """`n` counts from 1; `lines` are the file's own, with comments."""
+        marker = re.compile(r"allow " + re.escape(rule) + r": \w+")
+        if not any(marker.search(line) for line in lines[max(n - 2, 0):n]):
+            self.problems.append(f"{path}:{n}: {sentence} [{rule}]")
+
+
 def clang_tool(name):
     """(program, what it says of its version) of the one that judges here."""
     for program in (name + "-14", name):

@@ -5,8 +5,10 @@ The output of each stage goes to build/test-logs; a failing stage shows its
 end. A stage counts as one test, or, where it runs tests, as those tests.
 """
 import argparse
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -64,8 +66,10 @@ class Run:
             self.count_plain(name, log)
         elif status == 0:
             self.passed += 1
-        # A failure that no test reported (a crash of the runner, a time-out).
-        if status not in (0, 77) and len(self.failed) == known_failures:
+        # A failure that no test reported (a crash of the runner).
+        if status == "time-out":
+            self.failed.append(f"{name}: took too long and was stopped")
+        elif status not in (0, 77) and len(self.failed) == known_failures:
             self.failed.append(f"{name}: exit status {status}")
 
     def count_junit(self, name, junit):
@@ -111,12 +115,22 @@ def run_logged(command, log, seconds):
                 try:
                     return child.wait(timeout=seconds)
                 except subprocess.TimeoutExpired:
+                    stop(child)
                     out.write(f"\nstopped after {seconds} s\n".encode())
-                    os.killpg(child.pid, 9)
                     return "time-out"
         except OSError as e:
             out.write(f"{command[0]}: {e}\n".encode())
             return 127
+
+
+def stop(child):
+    """As Ctrl-C would: pytest then ends its programs and reports its tests."""
+    for number, patience in ((signal.SIGINT, 30), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=patience)
+            return
 
 
 def show_end(log):
@@ -189,6 +203,9 @@ def system(run):
         run.skip("system tests", "tests/system has no tests")
         return
     if build(run, "asan") and build(run, "release"):
+        run.stage("demo parts",
+                  ["ctest", "--preset", "asan", "-R", "^demo_parts$"], 3,
+                  tests="ctest")
         run.stage("system tests", ["scripts/test-system", "build/asan"], 25,
                   tests="pytest")
 

@@ -55,7 +55,7 @@ static enum status check_pod(const struct issue_rules *rules,
                              struct grant *out, slice text, struct error *e)
 {
     const struct record *pod;
-    slice ns, pod_name, uid;
+    slice ns = {0}, pod_name = {0}, uid = {0};
     int n;
 
     if (slice_empty(text))

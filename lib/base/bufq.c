@@ -149,6 +149,7 @@ void bufq_drop(struct bufq *q, size_t n)
     while (n) {
         struct bufq_chunk *c = q->head;
 
+        assert(c); /* `len` is the sum of the chunks */
         if (n < c->len) {
             c->off += (uint32_t)n;
             c->len -= (uint32_t)n;

@@ -21,6 +21,12 @@ struct client_hello {
     char alpn[CLIENT_HELLO_ALPN_MAX]; /* (length byte, name) each */
 };
 
+/* May the first bytes of a connection, at least one, be those of a ClientHello? */
+static inline bool client_hello_begins(slice bytes)
+{
+    return bytes.len && bytes.ptr[0] == 0x16; /* a handshake record */
+}
+
 /* `bytes` are the first of a connection. ERR_AGAIN: so far good, incomplete.
  * ERR_PROTOCOL: not a well-formed ClientHello. ERR_TOO_BIG: over a limit above.
  * What follows the ClientHello is not looked at. As with detection, an answer

@@ -71,7 +71,8 @@ static inline struct exchange *http_conn_open(struct http_conn *c)
     return c->type->open(c);
 }
 /* Takes no new exchange, tells the peer (GOAWAY, or Connection: close on the
- * next response), closes when the last one is over; at once when idle. */
+ * next response), closes when the last one is over; when idle at once, on the
+ * SERVER side after a moment in which a request that was under way may come. */
 static inline void http_conn_drain(struct http_conn *c)
 {
     c->type->drain(c);

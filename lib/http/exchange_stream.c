@@ -19,6 +19,8 @@ struct exchange_stream {
     struct timer linger;
     exchange_stream_fn *connected;
     void *arg;
+    enum reset_why why; /* it broke before the caller had the stream */
+    bool starting;      /* exchange_stream_connect is on the stack */
     bool in_ended, told_end, dead, lingering;
 };
 
@@ -74,9 +76,21 @@ static void deliver(struct exchange_stream *e)
     e->s.events->on_end(&e->s);
 }
 
+static void tell_connected(struct exchange_stream *e, enum status rc,
+                           const struct head *answer, enum reset_why why)
+{
+    exchange_stream_fn *fn = e->connected;
+    e->connected = NULL;
+    fn(e->arg, rc, answer, why);
+}
+
 static void on_flush(struct flush *f)
 {
     struct exchange_stream *e = CONTAINER_OF(f, struct exchange_stream, flush);
+    if (e->dead && e->connected) {
+        tell_connected(e, ERR_REFUSED, NULL, e->why);
+        return;
+    }
     if (e->s.closed || e->dead || !e->s.events)
         return;
     deliver(e);
@@ -120,21 +134,17 @@ static void on_sent(struct exchange *x, size_t n)
 
 /* ---- end ---- */
 
-static void tell_connected(struct exchange_stream *e, enum status rc,
-                           const struct head *answer, enum reset_why why)
-{
-    exchange_stream_fn *fn = e->connected;
-    e->connected = NULL;
-    fn(e->arg, rc, answer, why);
-}
-
 static void on_reset(struct exchange *x, enum reset_why why)
 {
     struct exchange_stream *e = x->owner;
     if (e->connected && !e->s.closed) {
         e->dead = true;
         e->x = NULL;
-        tell_connected(e, ERR_REFUSED, NULL, why);
+        e->why = why;
+        if (e->starting)
+            loop_flush_later(e->s.loop, &e->flush);
+        else
+            tell_connected(e, ERR_REFUSED, NULL, why);
         return;
     }
     fail(e, why == RESET_TIMEOUT ? ERR_TIMEOUT : ERR_RESET);
@@ -303,7 +313,9 @@ struct stream *exchange_stream_connect(struct exchange *x, slice authority,
     head_init_request(&head, SLICE("CONNECT"), authority, SLICE_NONE, NULL, 0);
     e->connected = connected;
     e->arg = arg;
+    e->starting = true;
     exchange_send_head(x, &head, false);
+    e->starting = false;
     return &e->s;
 }
 

@@ -18,6 +18,8 @@
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
 
+#include <assert.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -27,6 +29,8 @@ enum {
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };
 static const int64_t DISCARD_TIME = 2 * NSEC_PER_SEC;
+/* A request may be on its way to us when we are told to drain. */
+static const int64_t GOODBYE_AFTER = NSEC_PER_SEC;
 
 static struct h1_conn *self(struct http_conn *c)
 {
@@ -118,6 +122,8 @@ void h1_arm(struct h1_conn *h)
         return;
     if (!h->x && h->read_state == H1_READ_HEAD)
         wait = h->held_len ? lim->head_timeout : lim->idle_timeout;
+    if (h->c.draining && !h->x && (!wait || wait > GOODBYE_AFTER))
+        wait = GOODBYE_AFTER;
     if (!wait) {
         timer_stop(&h->c.loop->timers, &h->timer);
         return;
@@ -258,7 +264,7 @@ void h1_settle(struct h1_conn *h)
         return;
     if (early)
         say_goodbye(h);
-    else if (tunnel || !h->keep_alive || h->c.draining)
+    else if (tunnel || !h->keep_alive || (h->c.draining && !h->c.server))
         close_conn(h, STREAM_FLUSH, OK);
     else
         next_exchange(h);
@@ -316,6 +322,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     size_t used = 0;
     struct exchange *x = &h->x->x;
 
+    assert(h->x); /* may_take() saw to it */
     enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
                                        &head, &used, &err);
     if (rc == ERR_AGAIN)
@@ -673,8 +680,13 @@ static void h1_drain(struct http_conn *c)
     if (c->closed || c->draining)
         return;
     c->draining = true;
-    if (!h->x && h->read_state != H1_READ_DISCARD)
+    if (h->x || h->read_state == H1_READ_DISCARD)
+        return;
+    if (!c->server)
         close_conn(h, STREAM_FLUSH, OK);
+    else if (h->held_len == 0)
+        timer_set(&c->loop->timers, &h->timer,
+                  loop_now(c->loop) + GOODBYE_AFTER);
 }
 
 static void h1_close(struct http_conn *c, enum status why)

@@ -52,7 +52,9 @@ static const uint8_t at_length[LONGEST + 2] = {
     0, 0, 0, 1, 1, 3, 3, 4, 6, 6, 7, 10, 11, 13, 13, 15, 16, 17, 18, 19, 20,
 };
 
+/* Names that claim an identity. Many applications read "_" and "-" as one. */
 static const slice ours = SLICE_INIT("tulle-");
+static const slice client_cert = SLICE_INIT("x-forwarded-client-cert");
 
 static uint64_t word_at(const char *p)
 {
@@ -104,16 +106,38 @@ static const struct known *find_known(slice name)
     return NULL;
 }
 
+/* Does `name` start with `lower`, "_" being as good as "-"? */
+static bool starts_as(slice name, slice lower)
+{
+    if (name.len < lower.len)
+        return false;
+    for (size_t i = 0; i < lower.len; i++) {
+        char c = name.ptr[i] == '_' ? '-' : name.ptr[i];
+
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c | 0x20);
+        if (c != lower.ptr[i])
+            return false;
+    }
+    return true;
+}
+
+static enum header_id claim_of(slice name)
+{
+    if (name.len > ours.len && starts_as(name, ours))
+        return HDR_TULLE;
+    if (name.len == client_cert.len && starts_as(name, client_cert))
+        return HDR_CLIENT_CERT;
+    return HDR_OTHER;
+}
+
 /* Fills id and hop from the name. */
 static void classify(struct header *h)
 {
     const struct known *k = find_known(h->name);
 
-    h->id = k ? k->id : HDR_OTHER;
+    h->id = k ? k->id : claim_of(h->name);
     h->hop = k && k->hop;
-    if (!k && h->name.len > ours.len && (h->name.ptr[0] | 0x20) == 't' &&
-        slice_eq_nocase(slice_sub(h->name, 0, ours.len), ours))
-        h->id = HDR_TULLE;
 }
 
 enum header_id header_id_of(slice name)
@@ -170,9 +194,12 @@ bool header_name_valid(slice name)
 
 bool header_value_valid(slice value)
 {
-    const char *end = value.ptr + value.len;
+    const char *end;
 
-    return value.len == 0 || chars_skip_text(value.ptr, end) == end;
+    if (value.len == 0) /* without an address, perhaps: no arithmetic */
+        return true;
+    end = value.ptr + value.len;
+    return chars_skip_text(value.ptr, end) == end;
 }
 
 bool header_has_token(slice value, slice token)

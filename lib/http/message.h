@@ -46,7 +46,9 @@ enum header_id {
     HDR_X_FORWARDED_FOR,
     HDR_X_REQUEST_ID,
     HDR_TRACEPARENT,
-    HDR_TULLE, /* any name that starts with "tulle-": ours, stripped from apps */
+    HDR_CLIENT_CERT, /* x-forwarded-client-cert; "_" counts as "-" */
+    HDR_TULLE, /* any name that starts with "tulle-" or "tulle_": ours, stripped
+                  from apps */
     HDR_COUNT,
 };
 

@@ -58,21 +58,26 @@ static void take_out(struct timers *ts, struct timer *t)
     sink(ts, last->index - 1);
 }
 
+/* The loop's time, as loop_now() gives it: callbacks compute with it, so it must
+ * be what decides here, or a timer set for "now" would be due again at once. */
+static int64_t pass_now(const struct timers *ts)
+{
+    return (int64_t)uv_now(ts->uv.loop) * NSEC_PER_MSEC;
+}
+
 static void arm(struct timers *ts);
 
 static void on_due(uv_timer_t *uv)
 {
     struct timers *ts = uv->data;
-    int64_t now = clock_mono_ns();
+    int64_t now = pass_now(ts);
 
     ts->armed = 0;
-    /* A callback may set timers again: while `firing`, none is queued before
-     * now + 1, or one that is set to the past again and again would keep us here
-     * for ever. */
-    ts->firing = now;
+    /* A callback may set timers again, for any time: timer_set never queues at or
+     * before this pass, so the walk ends. */
     while (ts->len > 0 && ts->heap[0]->queued <= now) {
         struct timer *t = ts->heap[0];
-        if (t->at > now) { /* was moved to later */
+        if (t->at > now) {
             t->queued = t->at;
             sink(ts, 0);
             continue;
@@ -81,22 +86,19 @@ static void on_due(uv_timer_t *uv)
         t->at = 0;
         t->fire(t);
     }
-    ts->firing = 0;
     arm(ts);
 }
 
 static void arm(struct timers *ts)
 {
-    if (ts->len == 0 || ts->firing || uv_is_closing((uv_handle_t *)&ts->uv))
-        return; /* while firing: on_due arms when it is done */
+    if (ts->len == 0 || uv_is_closing((uv_handle_t *)&ts->uv))
+        return;
     int64_t first = ts->heap[0]->queued;
     if (ts->armed && ts->armed <= first)
         return;
-    int64_t now = clock_mono_ns();
-    /* At least 1 ms: a turn with its other events comes first. */
+    int64_t now = pass_now(ts);
     int64_t wait = first > now ? (first - now) / NSEC_PER_MSEC + 1 : 1;
     ts->armed = first;
-    uv_update_time(ts->uv.loop);
     uv_timer_start(&ts->uv, on_due, (uint64_t)wait, 0);
 }
 
@@ -125,9 +127,9 @@ void timer_set(struct timers *ts, struct timer *t, int64_t at)
     assert(at > 0);
     if (uv_is_closing((uv_handle_t *)&ts->uv))
         return;
+    if (at <= pass_now(ts))
+        at = pass_now(ts) + 1;
     t->at = at;
-    if (at <= ts->firing)
-        at = ts->firing + 1;
     if (t->index) {
         if (at >= t->queued)
             return;

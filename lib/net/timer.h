@@ -23,8 +23,7 @@ struct timers {
     uv_timer_t uv;
     struct timer **heap; /* binary min-heap by `queued` */
     uint32_t len, cap;
-    int64_t armed;  /* what the uv timer is set to */
-    int64_t firing; /* the time at which callbacks are being called, or 0 */
+    int64_t armed; /* what the uv timer is set to */
 };
 
 void timers_init(struct timers *ts, uv_loop_t *uv);
@@ -37,8 +36,7 @@ static inline void timer_init(struct timer *t, timer_fn *fire)
     t->index = 0;
     t->fire = fire;
 }
-/* Fires once, at or after `at` (monotonic ns), never from inside this call, and
- * when set by a timer that fires, never before the loop has turned. */
+/* Fires once, at or after `at` (monotonic ns), never from inside this call. */
 void timer_set(struct timers *ts, struct timer *t, int64_t at);
 /* Idempotent. Afterwards the memory may go. */
 void timer_stop(struct timers *ts, struct timer *t);

@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fsm.h"
 #include "lib/base/mem.h"
+#include "lib/detect/client_hello.h"
 #include "lib/detect/protocol.h"
 #include "proxy/http/request.h"
 #include "proxy/tcp/relay.h"
@@ -56,7 +57,7 @@ struct conduit {
     char *first;
     size_t first_len;
     bool input_ended, told_open;
-    int64_t silence;
+    conduit_tls_fn *on_tls;
     struct timer timer;
     struct dialling *dialling;
     struct http_conn *http;
@@ -76,10 +77,13 @@ static void move(struct conduit *c, enum conduit_state to)
 static void drop_dialling(struct conduit *c)
 {
     struct dialling *d = c->dialling;
+    int64_t now = loop_now(&c->conn.worker->loop);
     if (!d)
         return;
     c->dialling = NULL;
     open_stream_cancel(&d->open);
+    if (d->under_way)
+        balancer_cancel(&d->ep->load, now, now - d->started);
     if (d->up)
         stream_close(d->up, STREAM_RESET);
     endpoint_unref(d->ep);
@@ -193,6 +197,8 @@ static void relay(struct conduit *c, struct stream *up)
     move(c, C_RELAYING);
     tell_open(c);
     c->dialling->up = NULL;
+    traffic_tcp_bytes(row, c->conn.inbound ? c->first_len : 0,
+                      c->conn.inbound ? 0 : c->first_len);
     c->relay = relay_start(&w->loop, c->down, up, w->config->tcp_idle_timeout,
                            c->conn.inbound, row, on_relay_done, c);
     if (c->input_ended)
@@ -204,24 +210,26 @@ static void relay(struct conduit *c, struct stream *up)
 
 static void try_next(struct conduit *c);
 static void peek(struct conduit *c);
+static void arm(struct conduit *c, int64_t wait);
 
-/* While it is not known who speaks first. */
+/* Early: the stream is there, and what has come is not HTTP after all. */
+static struct relay *relay_early(struct conduit *c)
+{
+    struct stream *up = c->dialling->up;
+    stream_write(up, c->first, c->first_len);
+    relay(c, up);
+    return c->relay;
+}
+
 static void on_up_data(struct stream *up, const char *ptr, size_t len)
 {
     struct conduit *c = up->owner;
-    tell_open(c);
-    stream_write(c->down, ptr, len);
-    relay(c, up);
+    relay_up_data(relay_early(c), ptr, len);
 }
 
 static void on_up_end(struct stream *up)
 {
-    struct conduit *c = up->owner;
-    c->dialling->up = NULL;
-    stream_close(up, STREAM_NOW);
-    tell_open(c);
-    stream_close(c->down, STREAM_FLUSH);
-    end(c);
+    relay_up_ended(relay_early(up->owner));
 }
 
 static void on_up_fail(struct stream *up, enum status why)
@@ -255,6 +263,8 @@ static void connected(struct conduit *c, struct stream *up)
     stream_read(up, true);
     if (c->first_len)
         peek(c);
+    else
+        arm(c, c->conn.worker->config->tcp_idle_timeout);
 }
 
 static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
@@ -269,7 +279,8 @@ static void on_opened(struct open_stream *o, enum fault f, struct stream *up)
     }
     balancer_end(&d->ep->load, loop_now(&w->loop), w->config->connect_timeout,
                  true);
-    if (!fault_elsewhere(f) || d->attempts >= w->config->attempts) {
+    if (!fault_elsewhere(f) || c->target->fixed ||
+        d->attempts >= w->config->attempts) {
         refuse(c, f);
         return;
     }
@@ -316,9 +327,7 @@ static void go_opaque(struct conduit *c)
         return;
     }
     if (c->dialling->up) {
-        struct stream *up = c->dialling->up;
-        stream_write(up, c->first, c->first_len);
-        relay(c, up);
+        relay_early(c);
         return;
     }
     /* Being dialled without the bytes that have come meanwhile: dial anew. */
@@ -335,9 +344,22 @@ static void arm(struct conduit *c, int64_t wait)
     timer_set(&l->timers, &c->timer, loop_now(l) + (wait > 0 ? wait : 1));
 }
 
+/* A peer that was silent for so long that it was taken for plaintext. */
+static void give_back(struct conduit *c)
+{
+    c->on_tls(c->down, c->target, slice_of(c->first, c->first_len),
+              c->input_ended);
+    end(c);
+}
+
 static void peek(struct conduit *c)
 {
+    slice first = slice_of(c->first, c->first_len);
     enum protocol p = target_protocol(c->target);
+    if (c->on_tls && client_hello_begins(first)) {
+        give_back(c);
+        return;
+    }
     if (p == PROTOCOL_HTTP1) {
         serve(c);
         return;
@@ -346,13 +368,11 @@ static void peek(struct conduit *c)
         go_opaque(c);
         return;
     }
-    switch (protocol_detect(slice_of(c->first, c->first_len))) {
+    switch (protocol_detect(first)) {
     case DETECTED_NEED_MORE:
         if (c->input_ended)
             go_opaque(c);
-        else if (c->first_len)
-            arm(c, UNDECIDED);
-        return;
+        return; /* a timer runs */
     case DETECTED_HTTP1:
         serve(c);
         return;
@@ -368,8 +388,15 @@ static void on_timer(struct timer *t)
         go_opaque(c);
         return;
     }
-    if (c->state != C_PEEKING)
+    if (c->state == C_EARLY) { /* connected, and nobody ever spoke */
+        stream_close(c->down, STREAM_NOW);
+        end(c);
         return;
+    }
+    if (target_protocol(c->target) == PROTOCOL_HTTP1) {
+        serve(c);
+        return;
+    }
     telemetry_count(c->conn.worker->telemetry, COUNTER_DETECT_TIMEOUTS);
     move(c, C_EARLY);
     dial(c);
@@ -377,6 +404,8 @@ static void on_timer(struct timer *t)
 
 static void keep(struct conduit *c, const char *ptr, size_t len)
 {
+    if (c->first_len == 0)
+        arm(c, UNDECIDED);
     c->first = mem_resize(c->first, c->first_len + len);
     memcpy(c->first + c->first_len, ptr, len);
     c->first_len += len;
@@ -395,12 +424,7 @@ static void on_end(struct stream *s)
 {
     struct conduit *c = s->owner;
     c->input_ended = true;
-    if (c->state == C_EARLY && c->dialling->up && !c->first_len) {
-        struct stream *up = c->dialling->up;
-        relay(c, up);
-        return;
-    }
-    peek(c);
+    peek(c); /* what is not HTTP by now will not be */
 }
 
 static void on_fail(struct stream *s, enum status why)
@@ -438,14 +462,15 @@ static void on_close(struct connection *conn)
     end(c);
 }
 
-void conduit_start(struct stream *s, const struct conduit_options *opt)
+static struct conduit *new_conduit(struct stream *s,
+                                   const struct conduit_options *opt)
 {
     struct worker *w = opt->target->worker;
     struct conduit *c = MEM_NEW(struct conduit);
     c->down = s;
     c->target = target_ref(opt->target);
     c->log = (struct log){.area = &area, .id = rand_u64(&w->loop.rand) >> 40};
-    c->silence = opt->silence;
+    c->on_tls = opt->on_tls;
     c->input_ended = opt->input_ended;
     c->events = opt->events;
     c->owner = opt->owner;
@@ -454,15 +479,23 @@ void conduit_start(struct stream *s, const struct conduit_options *opt)
     timer_init(&c->timer, on_timer);
     connection_add(&c->conn, w, opt->target->inbound);
     stream_own(s, &peek_events, c);
+    return c;
+}
+
+void conduit_start(struct stream *s, const struct conduit_options *opt)
+{
+    struct conduit *c = new_conduit(s, opt);
+    const struct config *config = c->conn.worker->config;
+    enum protocol p = target_protocol(c->target);
     if (opt->first.len)
         keep(c, opt->first.ptr, opt->first.len);
-    enum protocol p = target_protocol(c->target);
-    if (c->first_len || c->input_ended || p != PROTOCOL_DETECT) {
-        if (!c->input_ended && p == PROTOCOL_DETECT)
-            stream_read(s, true);
-        peek(c);
+    bool silent = !c->first_len && !c->input_ended;
+    if (silent && (p == PROTOCOL_DETECT || c->on_tls)) {
+        arm(c, p == PROTOCOL_HTTP1 ? config->http_idle_timeout : opt->silence);
+        stream_read(s, true);
         return;
     }
-    arm(c, c->silence);
-    stream_read(s, true);
+    if (!c->input_ended && p == PROTOCOL_DETECT)
+        stream_read(s, true);
+    peek(c);
 }

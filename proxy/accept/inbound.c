@@ -3,11 +3,12 @@
  *
  *   looking --ClientHello with our ALPN--> handshaking --> link
  *      +--anything else, or silence--> conduit (permissive), reset (strict)
+ *      ^------ClientHello after silence----+
  *
  * On a link each HTTP stream is a request and each CONNECT stream a conduit, which
  * our own declaration and our own look at its bytes judge: never the peer's word.
- * Failures: a refused certificate, a slow handshake and a broken link close the
- * connection; what ran on it breaks. */
+ * Failures: half a ClientHello, a refused certificate, a slow handshake and a
+ * broken link close the connection; what ran on it breaks. */
 #include "lib/base/fsm.h"
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
@@ -35,6 +36,7 @@ struct inbound {
     struct log log;
     struct address app, client;
     uint16_t port;
+    bool again; /* was taken for plaintext while it was silent */
     char *first;
     size_t first_len;
     struct timer timer;
@@ -64,6 +66,9 @@ static void end(struct inbound *in)
 
 /* ---- plaintext ---- */
 
+static void look_again(struct stream *s, const struct target *t, slice first,
+                       bool input_ended);
+
 static void go_plain(struct inbound *in, bool input_ended)
 {
     struct worker *w = in->conn.worker;
@@ -75,7 +80,8 @@ static void go_plain(struct inbound *in, bool input_ended)
         end(in);
         return;
     }
-    telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
+    if (!in->again)
+        telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
     stream_read(s, false);
     struct target *t =
         target_inbound(w, &in->app, in->port, SLICE_NONE, false,
@@ -85,6 +91,7 @@ static void go_plain(struct inbound *in, bool input_ended)
         .silence = 0, /* we have waited already */
         .first = slice_of(in->first, in->first_len),
         .input_ended = input_ended,
+        .on_tls = in->first_len ? NULL : look_again,
     };
     conduit_start(s, &opt);
     target_unref(t);
@@ -112,6 +119,14 @@ static const struct conduit_events opaque_events = {
 
 static void accept_opaque(struct inbound *in, struct exchange *x)
 {
+    struct worker *w = in->conn.worker;
+    enum fault f = worker_admit_connection(w, true);
+    if (f) {
+        telemetry_fault(w->telemetry, true, f);
+        exchange_reply(x, fault_row(f)->status, SLICE_NONE, SLICE_NONE,
+                       fault_fields(f));
+        return;
+    }
     struct stream *s = exchange_stream_accept(x);
     struct conduit_options opt = {
         .target = in->target,
@@ -128,21 +143,27 @@ static void on_stream_head(struct exchange *x, const struct head *h, bool end_)
 {
     struct inbound *in = x->owner;
     if (h->method_id == HTTP_CONNECT && !h->upgrade) {
-        enum fault f = worker_admit_request(in->conn.worker, true);
-        if (f)
-            exchange_reply(x, fault_row(f)->status, SLICE_NONE, SLICE_NONE,
-                           fault_fields(f));
-        else
-            accept_opaque(in, x);
+        accept_opaque(in, x);
+        return;
+    }
+    enum protocol declared = target_protocol(in->target);
+    if (declared == PROTOCOL_OPAQUE || declared == PROTOCOL_TLS) {
+        /* Our own declaration holds: requests have no place on this port. */
+        telemetry_fault(in->conn.worker->telemetry, true,
+                        FAULT_PROTOCOL_MISMATCH);
+        exchange_reply(x, fault_row(FAULT_PROTOCOL_MISMATCH)->status,
+                       SLICE_NONE, SLICE_NONE,
+                       fault_fields(FAULT_PROTOCOL_MISMATCH));
         return;
     }
     request_accept(x, in->target);
     x->events->on_head(x, h, end_);
 }
 
+/* Of a CONNECT that was answered with a fault: nobody waits for more. */
 static void on_stream_over(struct exchange *x)
 {
-    (void)x; /* answered with a fault above */
+    (void)x;
 }
 
 static void on_stream_reset(struct exchange *x, enum reset_why why)
@@ -262,11 +283,9 @@ static void look(struct inbound *in, bool input_ended)
             go_plain(in, true);
         return;
     }
-    if (first.ptr[0] != 0x16) { /* no TLS record of a handshake */
-        go_plain(in, input_ended);
-        return;
-    }
-    enum status rc = client_hello_read(first, &hello);
+    enum status rc = client_hello_begins(first)
+                         ? client_hello_read(first, &hello)
+                         : ERR_PROTOCOL;
     if (rc == ERR_AGAIN && !input_ended)
         return;
     if (rc == OK && client_hello_has_alpn(&hello, SLICE(TLS_ALPN_LINK)))
@@ -275,12 +294,26 @@ static void look(struct inbound *in, bool input_ended)
         go_plain(in, input_ended); /* the application's own TLS, or noise */
 }
 
-static void on_data(struct stream *s, const char *ptr, size_t len)
+static void wait_for(struct inbound *in, int64_t time)
 {
-    struct inbound *in = s->owner;
+    struct loop *l = &in->conn.worker->loop;
+    timer_set(&l->timers, &in->timer, loop_now(l) + time);
+}
+
+static void keep(struct inbound *in, const char *ptr, size_t len)
+{
+    /* Who has begun a ClientHello may be on a bad road, but is not silent. */
+    if (in->first_len == 0 && client_hello_begins(slice_of(ptr, len)))
+        wait_for(in, in->conn.worker->config->handshake_timeout);
     in->first = mem_resize(in->first, in->first_len + len);
     memcpy(in->first + in->first_len, ptr, len);
     in->first_len += len;
+}
+
+static void on_data(struct stream *s, const char *ptr, size_t len)
+{
+    struct inbound *in = s->owner;
+    keep(in, ptr, len);
     look(in, false);
 }
 
@@ -304,7 +337,15 @@ static const struct stream_events look_events = {
 
 static void on_timer(struct timer *t)
 {
-    go_plain(CONTAINER_OF(t, struct inbound, timer), false);
+    struct inbound *in = CONTAINER_OF(t, struct inbound, timer);
+    if (in->first_len == 0) {
+        go_plain(in, false);
+        return;
+    }
+    telemetry_count(in->conn.worker->telemetry, COUNTER_HANDSHAKES_IN_FAILED);
+    log_info(&in->log, "ClientHello not complete in time", "");
+    stream_close(in->s, STREAM_RESET);
+    end(in);
 }
 
 /* ---- from outside ---- */
@@ -328,9 +369,9 @@ static void on_close(struct connection *conn)
     end(in);
 }
 
-void inbound_accept(struct worker *w, struct stream *s,
-                    const struct address *app, uint16_t port,
-                    const struct address *client)
+static struct inbound *new_inbound(struct worker *w, struct stream *s,
+                                   const struct address *app, uint16_t port,
+                                   const struct address *client)
 {
     struct inbound *in = MEM_NEW(struct inbound);
     in->s = s;
@@ -343,11 +384,30 @@ void inbound_accept(struct worker *w, struct stream *s,
     timer_init(&in->timer, on_timer);
     connection_add(&in->conn, w, true);
     stream_own(s, &look_events, in);
+    return in;
+}
+
+void inbound_accept(struct worker *w, struct stream *s,
+                    const struct address *app, uint16_t port,
+                    const struct address *client)
+{
+    struct inbound *in = new_inbound(w, s, app, port, client);
     /* In strict mode silence is no plaintext: a peer may be slow. */
-    int64_t wait = worker_strict(w) ? w->config->handshake_timeout
-                                    : w->config->detect_timeout;
-    timer_set(&w->loop.timers, &in->timer, loop_now(&w->loop) + wait);
+    wait_for(in, worker_strict(w) ? w->config->handshake_timeout
+                                  : w->config->detect_timeout);
     stream_read(s, true);
+}
+
+/* A slow peer, whose ClientHello begins only now. */
+static void look_again(struct stream *s, const struct target *t, slice first,
+                       bool input_ended)
+{
+    struct inbound *in =
+        new_inbound(t->worker, s, &t->fixed->address, t->port, &t->client);
+    in->again = true;
+    keep(in, first.ptr, first.len);
+    stream_read(s, true);
+    look(in, input_ended);
 }
 
 void inbound_accept_self(struct worker *w, struct stream *s,

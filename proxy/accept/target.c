@@ -25,9 +25,7 @@ struct target *target_inbound(struct worker *w, const struct address *app,
     t->port = port;
     int n = snprintf(name, sizeof name, "%u", port);
     t->service = mem_str(slice_of(name, (size_t)n));
-    t->fixed = endpoint_get(&w->up, address_format(app, text), SLICE_NONE, 1);
-    /* The application is dialled, also where this pod would be recognised. */
-    t->fixed->self = false;
+    t->fixed = endpoint_of_app(&w->up, address_format(app, text));
     return t;
 }
 

@@ -7,8 +7,9 @@
  *     +--------+------------+   while nothing was delivered and attempts are left
  *
  * Until the response head the request can be sent again: its head is kept, and
- * its body up to replay_bytes. With the response head endpoint, backend and what
- * was tried are let go, so a long body pins no snapshot.
+ * its body up to replay_bytes; a larger one until its first byte was sent. With
+ * the response head endpoint, backend and what was tried are let go, so a long
+ * body pins no snapshot.
  *
  * Credit: the downstream gets its bytes back as the upstream takes them, counted
  * from the start of the body, so that a second attempt credits nothing twice. */
@@ -39,8 +40,10 @@ static void send_kept_body(struct request *r)
     }
     while (more && r->body.len && !x->over) {
         slice front = bufq_front(&r->body);
+        r->body_gone = true;
         exchange_send_body(x, front, false);
-        bufq_drop(&r->body, front.len);
+        if (!x->over) /* else all of it was dropped, with the exchange */
+            bufq_drop(&r->body, front.len);
     }
     if (!r->request_ended || x->over)
         return;
@@ -95,10 +98,11 @@ static void let_go(struct request *r)
 /* May the request be sent once more after `f`? */
 static bool may_retry(const struct request *r, enum fault f)
 {
-    bool safe = fault_elsewhere(f) ||
-                (f == FAULT_STALE &&
-                 http_method_idempotent((enum http_method)r->head->method_id));
-    return safe && r->keep_body && r->attempts < r->worker->config->attempts;
+    bool again = f == FAULT_STALE &&
+                 http_method_idempotent((enum http_method)r->head->method_id);
+    bool elsewhere = fault_elsewhere(f) && !r->target->fixed;
+    return (again || elsewhere) && !r->body_gone &&
+           r->attempts < r->worker->config->attempts;
 }
 
 static void attempt_failed(struct request *r, enum fault f)
@@ -161,7 +165,6 @@ static void try_next(struct request *r)
 
 static enum verdict on_request(struct request *r)
 {
-    r->forwarding = true;
     r->keep_body = !r->head->upgrade;
     try_next(r);
     return WAIT; /* the last: forward answers by itself */
@@ -171,28 +174,45 @@ static enum verdict on_request(struct request *r)
 
 void forward_body(struct request *r, slice data, bool end)
 {
+    if (r->dropping) {
+        exchange_consumed(r->down, data.len);
+        return;
+    }
     if (r->keep_body && r->body.len + data.len > r->worker->config->replay_bytes)
         r->keep_body = false;
     bool direct = r->up && !r->up->over;
     if (!direct || r->keep_body)
         bufq_add(&r->body, data.ptr, data.len);
-    else if (r->body.len)
+    else
         bufq_drop(&r->body, r->body.len); /* was kept, all of it was sent */
+    if (direct && data.len && !r->keep_body)
+        r->body_gone = true;
     if (direct && (data.len || end))
         exchange_send_body(r->up, data, end);
 }
 
+/* A list of our own of the same fields, without those that claim an identity. */
+static struct headers without_claims(const struct headers *from,
+                                     struct header at[HTTP_HEADERS_MAX])
+{
+    struct headers list = {.at = at, .len = from->len, .cap = HTTP_HEADERS_MAX};
+    memcpy(at, from->at, from->len * sizeof *at);
+    rewrite_claims(&list);
+    return list;
+}
+
 void forward_trailers(struct request *r, const struct headers *trailers)
 {
-    struct head h = {.headers = *trailers}, *copy;
-    if (r->up && !r->up->over && !r->keep_body) {
-        exchange_send_trailers(r->up, trailers);
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head h = {.headers = without_claims(trailers, fields)}, *copy;
+    bool direct = r->up && !r->up->over;
+    if (r->dropping)
         return;
-    }
-    if (r->down && head_copy(&r->down->arena, &h, 0, &copy) == OK)
+    if ((!direct || r->keep_body) &&
+        head_copy(&r->down->arena, &h, 0, &copy) == OK)
         r->trailers = copy->headers;
-    if (r->up && !r->up->over)
-        exchange_send_trailers(r->up, trailers);
+    if (direct)
+        exchange_send_trailers(r->up, &h.headers);
 }
 
 void forward_sent(struct request *r, size_t n)
@@ -234,9 +254,6 @@ static void leave_up(struct exchange *up)
 void forward_end(struct request *r)
 {
     struct exchange *up = r->up;
-    if (!r->forwarding)
-        return;
-    r->forwarding = false;
     acquire_cancel(&r->acquire);
     r->up = NULL;
     if (up && r->ep)
@@ -288,6 +305,7 @@ static void settle_up(struct request *r, bool end)
     if (!end || !up || up->tunnel || up->end_out)
         return;
     r->up = NULL;
+    r->dropping = true;
     exchange_reset(up, RESET_CANCELED);
 }
 
@@ -312,11 +330,19 @@ static void send_response(struct request *r, const struct head *head, bool end)
         settle_up(r, end);
 }
 
+static void send_informational(struct request *r, const struct head *head)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head copy = *head;
+    copy.headers = without_claims(&head->headers, fields);
+    exchange_send_head(r->down, &copy, false);
+}
+
 static void on_head(struct exchange *x, const struct head *head, bool end)
 {
     struct request *r = x->owner;
     if (head->status < 200 && head->status != 101) {
-        exchange_send_head(r->down, head, false);
+        send_informational(r, head);
         return;
     }
     enum fault f = marked_fault(r, head);
@@ -342,7 +368,9 @@ static void on_body(struct exchange *x, slice data, bool end)
 static void on_trailers(struct exchange *x, const struct headers *trailers)
 {
     struct request *r = x->owner;
-    exchange_send_trailers(r->down, trailers);
+    struct header fields[HTTP_HEADERS_MAX];
+    struct headers clean = without_claims(trailers, fields);
+    exchange_send_trailers(r->down, &clean);
     if (r->down)
         settle_up(r, true);
 }

@@ -42,6 +42,7 @@ void request_fault(struct request *r, enum fault f)
     if (!x)
         return;
     r->fault = f;
+    r->dropping = true;
     if (x->head_out) {
         exchange_reset(x, RESET_CONNECTION);
         finish(r);

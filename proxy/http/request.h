@@ -35,7 +35,9 @@ struct request {
     struct bufq body;         /* request bytes: not yet sent, or kept to be sent
                                  again */
     bool keep_body;           /* bytes sent stay in `body` */
-    bool forwarding;          /* forward was reached */
+    bool body_gone;           /* bytes were sent and not kept: the last attempt */
+    bool dropping;            /* answered: what the downstream still says is
+                                 dropped */
     bool request_ended;       /* the downstream's request has ended */
     struct headers trailers;  /* of the request, in the arena */
     uint64_t sent_up;         /* bytes this attempt's upstream took */
@@ -51,6 +53,9 @@ void request_continue(struct request *r);
 void request_fault(struct request *r, enum fault f);
 /* `tulle-fault: name` as a field list for answers outside of a request. Static. */
 const struct headers *fault_fields(enum fault f);
+
+/* rewrite_headers.c: drops the fields by which somebody claims an identity. */
+void rewrite_claims(struct headers *list);
 
 /* forward.c: what the downstream exchange says while a request is forwarded. */
 void forward_body(struct request *r, slice data, bool end);

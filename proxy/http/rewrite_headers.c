@@ -1,20 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fields that begin with "tulle-" are ours: nobody outside may set them.
  *
- * Request: all are dropped, both sides; inbound then says who the peer is, if TLS
- * proved it. Response: dropped inbound (they come from the application) and from
- * unmeshed endpoints; from a proxy over a link they are kept: it has cleaned
- * them. Hop-by-hop fields were marked when the head was parsed (RFC 9110 section
- * 7.6.1). */
+ * Request: all are dropped, both sides, and X-Forwarded-Client-Cert with them,
+ * which other meshes vouch for and we do not; inbound then says who the peer is,
+ * if TLS proved it. Response: dropped inbound (they come from the application) and
+ * from unmeshed endpoints; from a proxy over a link they are kept: it has cleaned
+ * them. In trailers and informational heads there are none at all. Hop-by-hop
+ * fields were marked when the head was parsed (RFC 9110 section 7.6.1). */
 #include "proxy/http/filters.h"
 #include "proxy/http/request.h"
+
+void rewrite_claims(struct headers *list)
+{
+    headers_drop(list, HDR_TULLE);
+    headers_drop(list, HDR_CLIENT_CERT);
+}
+
+/* For HTTP/1.0 without Host: "cart.shop:80" for the service shop/cart:80, else the
+ * address. */
+static slice default_authority(struct request *r)
+{
+    char text[512];
+    const struct target *t = r->target;
+    slice ns, name, port, out, service = slice_str(t->service);
+    if (t->fixed)
+        return t->fixed->text;
+    if (!slice_cut(service, '/', &ns, &name) ||
+        !slice_rcut(name, ':', &name, &port))
+        return service;
+    int n = snprintf(text, sizeof text, "%.*s.%.*s:%.*s", FMT(name), FMT(ns),
+                     FMT(port));
+    if (n < 0 || (size_t)n >= sizeof text ||
+        arena_copy(&r->down->arena, slice_of(text, (size_t)n), &out))
+        return SLICE_NONE;
+    return out;
+}
 
 static enum verdict on_request(struct request *r)
 {
     const struct target *t = r->target;
-    headers_drop(&r->head->headers, HDR_TULLE);
-    if (slice_empty(r->head->authority)) /* HTTP/1.0 without Host */
-        r->head->authority = slice_str(t->service);
+    rewrite_claims(&r->head->headers);
+    if (slice_empty(r->head->authority))
+        r->head->authority = default_authority(r);
     if (!t->inbound || !t->secured)
         return GO_ON;
     if (headers_add(&r->head->headers, SLICE("tulle-client-identity"),

@@ -10,7 +10,6 @@ struct side {
     struct relay *relay;
     struct side *other;
     bool ended; /* its input has ended */
-    uint64_t bytes;
 };
 
 struct relay {
@@ -52,16 +51,35 @@ static void count(struct relay *r, const struct side *from, size_t n)
     traffic_tcp_bytes(r->traffic, towards_pod ? n : 0, towards_pod ? 0 : n);
 }
 
-static void on_data(struct stream *s, const char *ptr, size_t len)
+/* Both directions have ended and nothing is queued. A slow reader has until then
+ * the time of an idle connection, not that of a closed one. */
+static void settle(struct relay *r)
 {
-    struct side *from = s->owner;
+    if (r->down.ended && r->up.ended && !stream_queued(r->down.s) &&
+        !stream_queued(r->up.s))
+        finish(r, STREAM_FLUSH, FAULT_NONE);
+}
+
+static void take(struct side *from, const char *ptr, size_t len)
+{
     struct stream *to = from->other->s;
-    from->relay->last = loop_now(s->loop);
-    from->bytes += len;
+    from->relay->last = loop_now(to->loop);
     count(from->relay, from, len);
     stream_write(to, ptr, len);
     if (stream_queued(to) > HIGH)
-        stream_read(s, false);
+        stream_read(from->s, false);
+}
+
+static void take_end(struct side *from)
+{
+    from->ended = true;
+    stream_end(from->other->s);
+    settle(from->relay);
+}
+
+static void on_data(struct stream *s, const char *ptr, size_t len)
+{
+    take(s->owner, ptr, len);
 }
 
 static void on_drained(struct stream *s)
@@ -71,15 +89,12 @@ static void on_drained(struct stream *s)
     struct side *from = to->other;
     if (!from->ended && !from->s->reading && stream_queued(s) <= LOW)
         stream_read(from->s, true);
+    settle(to->relay);
 }
 
 static void on_end(struct stream *s)
 {
-    struct side *from = s->owner;
-    from->ended = true;
-    stream_end(from->other->s);
-    if (from->other->ended)
-        finish(from->relay, STREAM_FLUSH, FAULT_NONE);
+    take_end(s->owner);
 }
 
 static void on_fail(struct stream *s, enum status why)
@@ -143,22 +158,21 @@ struct relay *relay_start(struct loop *l, struct stream *down,
 
 void relay_down_ended(struct relay *r)
 {
-    r->down.ended = true;
-    stream_end(r->up.s);
+    take_end(&r->down);
+}
+
+void relay_up_data(struct relay *r, const char *ptr, size_t len)
+{
+    take(&r->up, ptr, len);
+}
+
+void relay_up_ended(struct relay *r)
+{
+    take_end(&r->up);
 }
 
 void relay_close(struct relay *r)
 {
     r->done = NULL;
     finish(r, STREAM_NOW, FAULT_DRAINING);
-}
-
-uint64_t relay_bytes_up(const struct relay *r)
-{
-    return r->down.bytes;
-}
-
-uint64_t relay_bytes_down(const struct relay *r)
-{
-    return r->up.bytes;
 }

@@ -17,11 +17,12 @@ typedef void relay_fn(void *arg, enum fault f);
 struct relay *relay_start(struct loop *l, struct stream *down,
                           struct stream *up, int64_t idle_timeout, bool inbound,
                           struct traffic *tr, relay_fn *done, void *arg);
-/* The input of `down` had ended before the relay began. */
+/* What had come before the relay began: the end of `down`'s input; bytes of `up`,
+ * or its end. */
 void relay_down_ended(struct relay *r);
+void relay_up_data(struct relay *r, const char *ptr, size_t len);
+void relay_up_ended(struct relay *r);
 /* Tells both ends (a plain end), waits for nothing; `done` does not run. */
 void relay_close(struct relay *r);
-uint64_t relay_bytes_up(const struct relay *r);   /* down -> up */
-uint64_t relay_bytes_down(const struct relay *r); /* up -> down */
 
 #endif

@@ -42,44 +42,57 @@ void upstream_set_tls(struct upstream *up, struct tls_settings *tls)
     each_endpoint(up, links_retire);
 }
 
-void upstream_drain(struct upstream *up)
-{
-    each_endpoint(up, links_retire);
-    each_endpoint(up, pool_drain);
-}
-
 void upstream_close(struct upstream *up)
 {
     each_endpoint(up, links_close);
     each_endpoint(up, pool_close);
 }
 
-struct endpoint *endpoint_get(struct upstream *up, slice address,
-                              slice identity, uint32_t weight)
+static struct endpoint *new_endpoint(struct upstream *up, slice key,
+                                     const struct address *at)
 {
-    char key[ADDRESS_TEXT + 2100];
-    struct address addr;
-    int n = snprintf(key, sizeof key, "%.*s|%.*s", FMT(address), FMT(identity));
-    if (n < 0 || (size_t)n >= sizeof key || address_parse(address, &addr))
-        return NULL;
-    struct endpoint *ep = map_get(&up->endpoints, slice_of(key, (size_t)n));
-    if (ep)
-        return endpoint_ref(ep);
-    ep = MEM_NEW(struct endpoint);
+    struct endpoint *ep = MEM_NEW(struct endpoint);
     ep->up = up;
     ep->refs = 1;
-    ep->address = addr;
-    ep->key = mem_str(slice_of(key, (size_t)n));
-    ep->text = slice_of(ep->key, address.len);
-    ep->identity = slice_of(ep->key + address.len + 1, identity.len);
-    ep->self = up->is_self && up->is_self(up->owner, &addr);
-    endpoint_load_init(&ep->load, weight);
+    ep->address = *at;
+    ep->key = mem_str(key);
     list_init(&ep->waiters);
     list_init(&ep->links);
     list_init(&ep->idle);
     list_init(&ep->busy);
-    map_put(&up->endpoints, slice_of(key, (size_t)n), ep);
+    map_put(&up->endpoints, key, ep);
     return ep;
+}
+
+static struct endpoint *get(struct upstream *up, slice address, slice identity,
+                            uint32_t weight, bool app)
+{
+    char key[ADDRESS_TEXT + 2100];
+    struct address at;
+    int n = snprintf(key, sizeof key, "%.*s%c%.*s", FMT(address),
+                     app ? '>' : '|', FMT(identity));
+    if (n < 0 || (size_t)n >= sizeof key || address_parse(address, &at))
+        return NULL;
+    struct endpoint *ep = map_get(&up->endpoints, slice_of(key, (size_t)n));
+    if (ep)
+        return endpoint_ref(ep);
+    ep = new_endpoint(up, slice_of(key, (size_t)n), &at);
+    ep->text = slice_of(ep->key, address.len);
+    ep->identity = slice_of(ep->key + address.len + 1, identity.len);
+    ep->self = !app && up->is_self && up->is_self(up->owner, &at);
+    endpoint_load_init(&ep->load, weight);
+    return ep;
+}
+
+struct endpoint *endpoint_get(struct upstream *up, slice address,
+                              slice identity, uint32_t weight)
+{
+    return get(up, address, identity, weight, false);
+}
+
+struct endpoint *endpoint_of_app(struct upstream *up, slice address)
+{
+    return get(up, address, SLICE_NONE, 1, true);
 }
 
 struct endpoint *endpoint_ref(struct endpoint *ep)
@@ -96,6 +109,38 @@ void endpoint_unref(struct endpoint *ep)
     map_del(&ep->up->endpoints, slice_str(ep->key));
     mem_free(ep->key);
     mem_free(ep);
+}
+
+/* ---- the line ---- */
+
+/* Takes one out; its reference to the endpoint is the caller's now. */
+static void leave_line(struct acquire *a)
+{
+    list_remove(&a->node);
+    timer_stop(&a->ep->up->loop->timers, &a->patience);
+    a->ep->waiting--;
+    a->ep = NULL;
+}
+
+static void on_impatient(struct timer *t)
+{
+    struct acquire *a = CONTAINER_OF(t, struct acquire, patience);
+    struct endpoint *ep = a->ep;
+    leave_line(a);
+    a->done(a, FAULT_TOO_MANY_PENDING, NULL);
+    endpoint_unref(ep);
+}
+
+static void stand_in_line(struct endpoint *ep, struct acquire *a,
+                          acquire_fn *done)
+{
+    struct loop *l = ep->up->loop;
+    a->ep = endpoint_ref(ep);
+    a->done = done;
+    list_push_back(&ep->waiters, &a->node);
+    ep->waiting++;
+    timer_init(&a->patience, on_impatient);
+    timer_set(&l->timers, &a->patience, loop_now(l) + ep->up->pending_timeout);
 }
 
 enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
@@ -117,10 +162,7 @@ enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
         *f = FAULT_TOO_MANY_PENDING;
         return ERR_RESOURCES;
     }
-    a->ep = endpoint_ref(ep);
-    a->done = done;
-    list_push_back(&ep->waiters, &a->node);
-    ep->waiting++;
+    stand_in_line(ep, a, done);
     if (by_link)
         links_grow(ep);
     else
@@ -130,12 +172,8 @@ enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
 
 static struct acquire *next_waiter(struct endpoint *ep)
 {
-    struct list *node = list_pop_front(&ep->waiters);
-    if (!node)
-        return NULL;
-    ep->waiting--;
-    struct acquire *a = CONTAINER_OF(node, struct acquire, node);
-    a->ep = NULL;
+    struct acquire *a = CONTAINER_OF(ep->waiters.next, struct acquire, node);
+    leave_line(a);
     return a;
 }
 
@@ -144,9 +182,7 @@ void acquire_cancel(struct acquire *a)
     struct endpoint *ep = a->ep;
     if (!ep)
         return;
-    a->ep = NULL;
-    list_remove(&a->node);
-    ep->waiting--;
+    leave_line(a);
     endpoint_unref(ep);
 }
 

@@ -26,8 +26,9 @@ struct upstream {
                                       NULL before the first */
     struct http_limits app_limits; /* plain connections */
     int64_t connect_timeout, user_timeout;
+    int64_t pending_timeout;       /* in line for a connection or link */
     uint32_t max_pending, max_links, max_pool;
-    struct map endpoints;          /* "address|identity" -> endpoint */
+    struct map endpoints;          /* by their keys */
     /* In-process delivery: gives this pod's inbound side one end of a stream,
      * as if `to` had been dialled. False when `to` is not this pod. */
     bool (*is_self)(void *owner, const struct address *to);
@@ -35,8 +36,7 @@ struct upstream {
                          struct stream *s);
     void (*on_handshake)(void *owner, bool ok); /* for metrics */
     void *owner;
-    uint64_t links_opened, links_failed; /* for metrics */
-    uint32_t links_up, pool_open;
+    uint32_t links_up, pool_open; /* for metrics */
 };
 
 void upstream_init(struct upstream *up, struct loop *l);
@@ -44,8 +44,6 @@ void upstream_init(struct upstream *up, struct loop *l);
 void upstream_fini(struct upstream *up);
 /* New links use these; old ones are retired: they end with their streams. */
 void upstream_set_tls(struct upstream *up, struct tls_settings *tls);
-/* Retires all links and closes idle connections. */
-void upstream_drain(struct upstream *up);
 /* Breaks all links and connections, now. */
 void upstream_close(struct upstream *up);
 
@@ -57,13 +55,14 @@ typedef void acquire_fn(struct acquire *a, enum fault f, struct exchange *x);
 struct acquire {
     struct list node;
     struct endpoint *ep; /* holds a reference while waiting */
+    struct timer patience;
     acquire_fn *done;
 };
 
 struct endpoint {
     struct upstream *up;
     unsigned refs;
-    char *key;
+    char *key; /* "address|identity"; "address>" of an application */
     struct address address;
     slice text, identity; /* in `key` */
     bool self;
@@ -71,7 +70,8 @@ struct endpoint {
     struct list waiters; /* struct acquire */
     uint32_t waiting;
     struct list links;   /* struct endpoint_link */
-    uint32_t links_len, links_dialling;
+    uint32_t links_len, links_dialling; /* retired ones not counted */
+    int64_t dial_failed; /* loop time of the last link that never came up, or 0 */
     struct list idle;    /* struct pooled, youngest first */
     struct list busy;    /* struct pooled, dialling or carrying an exchange */
     uint32_t pool_len, pool_dialling;
@@ -81,6 +81,10 @@ struct endpoint {
  * reference. NULL when the address is not valid. */
 struct endpoint *endpoint_get(struct upstream *up, slice address,
                               slice identity, uint32_t weight);
+/* The same for the application behind the inbound side: it is dialled, also where
+ * its address is one of this pod, and shares nothing with the endpoint by which
+ * the pod calls itself. */
+struct endpoint *endpoint_of_app(struct upstream *up, slice address);
 struct endpoint *endpoint_ref(struct endpoint *ep);
 void endpoint_unref(struct endpoint *ep);
 

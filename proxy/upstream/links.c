@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The links of one endpoint: share one, start another beside one that is full or
- * carries bulk, forget the retired when they end. */
+ * carries bulk, forget the retired when they end. When one cannot be started all
+ * who wait are told: they try elsewhere, or here once more, beside bulk. */
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "proxy/upstream/endpoint.h"
 
@@ -11,11 +13,21 @@ struct endpoint_link {
     bool up, retired;
 };
 
+/* For so long after a failed dial bulk is shared rather than dialled beside. */
+static const int64_t SHARE_BULK = 5 * NSEC_PER_SEC;
+
+static void retired(struct endpoint_link *el)
+{
+    if (!el->retired)
+        el->ep->links_len--;
+    el->retired = true;
+}
+
 static void forget(struct endpoint_link *el)
 {
     struct endpoint *ep = el->ep;
     list_remove(&el->node);
-    ep->links_len--;
+    retired(el);
     if (el->up)
         ep->up->links_up--;
     else
@@ -44,7 +56,7 @@ static void on_room(struct link *l)
 static void on_retired(struct link *l)
 {
     struct endpoint_link *el = link_owner(l);
-    el->retired = true;
+    retired(el);
     if (el->ep->waiting)
         links_grow(el->ep);
 }
@@ -58,14 +70,13 @@ static void on_down(struct link *l, enum status why, const char *reason)
     bool never_up = !el->up;
     forget(el);
     if (never_up) {
-        ep->up->links_failed++;
+        ep->dial_failed = loop_now(ep->up->loop);
         if (why == ERR_TLS)
             ep->up->on_handshake(ep->up->owner, false);
         log_warn(&log, "link failed", "to=%.*s identity=%.*s why=%s reason=\"%s\"",
                  FMT(ep->text), FMT(ep->identity), status_name(why),
                  reason ? reason : "");
-        if (ep->links_len == ep->links_dialling && ep->links_dialling == 0)
-            endpoint_fail_waiters(ep, fault_of_connect(why));
+        endpoint_fail_waiters(ep, fault_of_connect(why));
     } else if (ep->waiting) {
         links_grow(ep);
     }
@@ -78,6 +89,14 @@ static const struct link_events events = {
     .on_retired = on_retired,
     .on_down = on_down,
 };
+
+/* May a stream be put beside bulk, where it has to wait for it? */
+static bool may_share_bulk(const struct endpoint *ep)
+{
+    return ep->links_len >= ep->up->max_links ||
+           (ep->dial_failed &&
+            loop_now(ep->up->loop) - ep->dial_failed < SHARE_BULK);
+}
 
 struct exchange *links_open(struct endpoint *ep)
 {
@@ -95,9 +114,7 @@ struct exchange *links_open(struct endpoint *ep)
         if (x)
             return x;
     }
-    /* Beside bulk a stream would wait for it: only when no more links may be. */
-    return bulky && ep->links_len >= ep->up->max_links ? link_open(bulky->link)
-                                                       : NULL;
+    return bulky && may_share_bulk(ep) ? link_open(bulky->link) : NULL;
 }
 
 void links_grow(struct endpoint *ep)
@@ -110,7 +127,6 @@ void links_grow(struct endpoint *ep)
     list_push_front(&ep->links, &el->node);
     ep->links_len++;
     ep->links_dialling++;
-    up->links_opened++;
     el->link = link_start(up->loop, &ep->address, ep->identity, &up->link,
                           &events, el);
 }
@@ -123,7 +139,7 @@ void links_retire(struct endpoint *ep)
             CONTAINER_OF(node, struct endpoint_link, node);
         if (!el->up || el->retired)
             continue;
-        el->retired = true;
+        retired(el);
         link_retire(el->link); /* may end it, and free el */
     }
     if (ep->waiting)

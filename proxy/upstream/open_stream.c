@@ -7,6 +7,7 @@
 #include "lib/net/memory_stream.h"
 
 enum { SELF_WINDOW = 65536 };
+static const int64_t ANSWER_MARGIN = NSEC_PER_SEC;
 /* The authority of every CONNECT between proxies: the destination is never named
  * in-band, it is the address that was dialled. */
 #define LINK_AUTHORITY SLICE("tulle.link:1")
@@ -57,9 +58,13 @@ static void on_connected(void *arg, enum status rc, const struct head *answer,
 
 static void connect_over(struct open_stream *o, struct exchange *x)
 {
+    struct upstream *up = o->ep->up;
+    /* The other proxy says best what is wrong with the application: let it. */
+    timer_set(&up->loop->timers, &o->timeout,
+              loop_now(up->loop) + up->connect_timeout + ANSWER_MARGIN);
     o->pending =
         exchange_stream_connect(x, LINK_AUTHORITY, on_connected, o);
-    if (o->pending && o->first.len)
+    if (o->first.len)
         stream_write(o->pending, o->first.ptr, o->first.len);
 }
 
@@ -83,14 +88,17 @@ static void stop(struct open_stream *o)
     o->pending = NULL;
 }
 
-/* Also reports what failed, or was there, at once: never from inside start. */
 static void on_timeout(struct timer *t)
 {
     struct open_stream *o = CONTAINER_OF(t, struct open_stream, timeout);
+    /* With the CONNECT went the first bytes: who knows how far. */
+    enum fault f = o->pending && o->first.len ? FAULT_UPSTREAM_TIMEOUT
+                                              : FAULT_CONNECT_TIMEOUT;
     stop(o);
-    finish(o, FAULT_CONNECT_TIMEOUT, NULL);
+    finish(o, f, NULL);
 }
 
+/* What was there, or failed, at once is reported from the loop, too. */
 static void on_self(struct timer *t)
 {
     struct open_stream *o = CONTAINER_OF(t, struct open_stream, timeout);

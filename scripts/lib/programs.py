@@ -19,6 +19,22 @@ class Failed(Exception):
     """Something that a person should read, without a traceback."""
 
 
+_reserved = []
+
+
+def _reserve(port):
+    """Among all scripts on this machine, until this process ends: a name in the
+    kernel's abstract namespace can be taken once."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.bind(f"\0tulle-port-{port}")
+    except OSError:
+        s.close()
+        return False
+    _reserved.append(s)
+    return True
+
+
 def free_ports(addresses):
     """A free TCP port for each address, from PORTS: nobody takes them before
     the program binds them."""
@@ -33,7 +49,7 @@ def free_ports(addresses):
                     s.bind((address, port))
                 except OSError:
                     continue
-                if port not in ports:
+                if port not in ports and _reserve(port):
                     ports.append(port)
                     break
             else:

@@ -124,7 +124,7 @@ def test_body_streams(pair):
 def test_trailers_both_ways(pair):
     def play(wire):
         m = read_request(wire)
-        assert ("X-Sum", "42") in m.trailers, m.trailers
+        assert [(k.lower(), v) for k, v in m.trailers] == [("x-sum", "42")]
         wire.send(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n"
                   b"Trailer: X-Back\r\n\r\n"
                   + chunked(b"body", trailers=[("X-Back", "7")]))
@@ -178,11 +178,12 @@ def test_chunked_answer_that_breaks_off_is_never_whole(pair):
 
 
 def test_request_that_breaks_off_is_never_whole(pair):
-    seen = threading.Event()
+    begun, seen = threading.Event(), threading.Event()
 
     def play(wire):
         m = read_head(wire)
         assert m.get("content-length") == "10"
+        begun.set()
         try:
             got = wire.to_end()
         except ConnectionError:
@@ -194,7 +195,7 @@ def test_request_that_breaks_off_is_never_whole(pair):
         with connect(p.front) as c:
             c.send(request("POST", fields=[("Content-Length", "10")])
                    + b"half")
-            app.wait_accepted(1)
+            assert begun.wait(10)
         assert seen.wait(10)
 
 
@@ -508,3 +509,53 @@ def test_malformed_answers_are_502(pair, bad):
         r = ask(p.front)
         assert r.status == 502
         assert r.fault
+
+
+@pytest.mark.parametrize("name", ["Tulle-Client-Identity",
+                                  "tulle_client_identity",
+                                  "X-Forwarded-Client-Cert",
+                                  "x_forwarded-Client_cert"])
+def test_identity_claims_are_not_believed(pair, name):
+    """Many applications read "_" and "-" as one; nobody may speak for TLS."""
+    with App() as app, pair(app) as p:
+        assert ask(p.front, fields=[(name, "spiffe://x/ns/a/sa/b")]
+                   ).status == 200
+        assert ask(p.inbound_mesh, fields=[(name, "spiffe://x/ns/a/sa/b")]
+                   ).status == 200
+        meshed, plain = app.requests
+        assert meshed.get("tulle-client-identity").endswith("/ns/pair/sa/client")
+        for m in (meshed, plain):
+            assert "spiffe://x/ns/a/sa/b" not in [v for _, v in m.fields]
+
+
+def test_trailers_and_hints_carry_no_claims(pair):
+    claim = ("tulle-client-identity", "spiffe://x/ns/a/sa/b")
+    seen = []
+
+    def play(wire):
+        seen.append(read_request(wire))
+        wire.send(response(103, [claim, ("Link", "</a>")]))
+        wire.send(response(fields=[CHUNKED]).replace(b"Content-Length: 0\r\n",
+                                                     b"")
+                  + chunked(b"x", trailers=[claim, ("X-Sum", "1")]))
+
+    with Server(play) as app, pair(app) as p, connect(p.front) as c:
+        c.send(request("POST", fields=[CHUNKED, ("TE", "trailers")])
+               + chunked(b"y", trailers=[claim, ("X-Sum", "2")]))
+        r = read_response(c)
+        m, = seen
+        assert m.trailers == [("x-sum", "2")] or m.trailers == [("X-Sum", "2")]
+        assert [v for k, v in r.trailers] == ["1"]
+        hint, = r.informational
+        assert hint.get("link") == "</a>"
+        assert hint.get("tulle-client-identity") is None
+
+
+def test_http10_without_host(pair):
+    """The name of the service stands for it."""
+    with App() as app, pair(app) as p:
+        for to in (p.front, p.inbound_mesh):
+            with connect(to) as c:
+                c.send(b"GET / HTTP/1.0\r\n\r\n")
+                assert b" 200 " in c.to_end()[:20]
+        assert all(m.get("host") for m in app.requests), app.requests

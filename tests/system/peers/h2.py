@@ -70,7 +70,8 @@ def tls_server(certs):
 
 
 class Link(Wire):
-    """A client of the mesh port. `cut`: how it ended, once it did."""
+    """A client of the mesh port. `cut`: how it ended, once it did; `goaway`:
+    the code of the last; `resets`: codes by stream."""
 
     def __init__(self, to, certs, seconds=SECONDS):
         raw = socket.create_connection(address(to), seconds)
@@ -80,7 +81,7 @@ class Link(Wire):
             raw.close()
             raise
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
-        self.cut, self.goaway = None, None
+        self.cut, self.goaway, self.resets = None, None, {}
 
     def begin(self, values=(), window=1 << 30):
         """Preface and settings; takes theirs."""
@@ -103,6 +104,8 @@ class Link(Wire):
                     self.exactly(int.from_bytes(head[:3], "big")))
         if got.kind == GOAWAY:
             self.goaway = struct.unpack("!I", got.payload[4:8])[0]
+        elif got.kind == RST_STREAM:
+            self.resets[got.stream] = struct.unpack("!I", got.payload)[0]
         return got
 
     def until_frame(self, wanted):

@@ -390,6 +390,7 @@ static void test_server_drain(void **state)
     frame_request(&r.say, 3, "GET", "/", true);
     rig_say(&r);
     assert_int_equal(r.j.answers.done, 1);
+    /* allow sleep: the notice is 300 ms of the real clock away; polled for */
     JOINED_UNTIL(&r.j, (usleep(1000),
                         frames_seen(&r.peer.got).count[F_GOAWAY] == 2));
     assert_int_equal(frames_seen(&r.peer.got).goaway_last, 3);

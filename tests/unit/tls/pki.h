@@ -8,7 +8,13 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <time.h>
+
+#include <cmocka.h> /* wants those above */
 
 #include "lib/base/mem.h"
 #include "lib/tls/tls_internal.h"

@@ -362,9 +362,12 @@ static void bad_peers_are_ended(void **state)
     } rows[] = {
         {SUB("workload", ""), "the first message is not hello"},
         {"nonsense\n", "a message cannot be read"},
-        {HELLO "{'type':'subscribe','kind':'x','key':''}\n",
+        {HELLO "{'type':'subscribe','kind':'destination','key':7}\n",
          "a message cannot be read"},
+        {HELLO "{'type':'subscribe','kind':'of later versions','key':''}\n",
+         ""},
         {HELLO "{'type':'what later versions say'}\n", ""},
+        {HELLO "{'type':'subscribe','kind':'later','key':'x'}\n", ""},
         {HELLO HELLO, ""},
     };
 
