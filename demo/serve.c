@@ -237,8 +237,8 @@ static void answer_role(struct server *s, struct MHD_Connection *c, FILE *out,
         MHD_lookup_connection_value(c, MHD_HEADER_KIND, "tracestate"),
         MHD_lookup_connection_value(c, MHD_HEADER_KIND, "x-request-id"),
     };
-    const char *accept =
-        MHD_lookup_connection_value(c, MHD_HEADER_KIND, "accept");
+    const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
+                                                     "accept");
     struct timespec delay = {s->o->delay_ms / 1000,
                              s->o->delay_ms % 1000 * 1000000L};
 

@@ -9,7 +9,8 @@ struct config {
 #define X(kind, name, env, def, help) SETTINGS_FIELD_##kind(name)
 #include "proxy/config.def"
 #undef X
-    char *joined[2]; /* behind `inbound` and `outbound`, where flags gave them */
+    char
+        *joined[2]; /* behind `inbound` and `outbound`, where flags gave them */
 };
 
 extern const struct settings_row config_rows[];

@@ -55,13 +55,12 @@ static enum status add_list(slice list, bool inbound, bool transparent,
         struct listen_spec *s = &out[*n];
         *s = (struct listen_spec){.inbound = inbound,
                                   .transparent = transparent};
-        enum status rc =
-            transparent
-                ? address_of(slice_trim(item),
-                             inbound ? "inbound-transparent"
-                                     : "outbound-transparent",
-                             &s->at, e)
-                : explicit_spec(slice_trim(item), inbound, s, e);
+        enum status rc = transparent
+                             ? address_of(slice_trim(item),
+                                          inbound ? "inbound-transparent"
+                                                  : "outbound-transparent",
+                                          &s->at, e)
+                             : explicit_spec(slice_trim(item), inbound, s, e);
         if (rc)
             return rc;
         ++*n;
@@ -81,7 +80,8 @@ enum status listen_specs(const struct config *c, struct listen_spec *out,
     if (!rc)
         rc = add_list(c->outbound_transparent, false, true, out, max, n, e);
     if (!rc && *n == 0)
-        rc = error_set(e, ERR_INVALID, "no listener: give --inbound or "
-                                       "--outbound");
+        rc = error_set(e, ERR_INVALID,
+                       "no listener: give --inbound or "
+                       "--outbound");
     return rc;
 }

@@ -309,8 +309,8 @@ static enum status start_workers(struct proxy *p, struct error *e)
     unsigned n = (unsigned)p->config->workers;
     p->workers = mem_zalloc(n * sizeof *p->workers);
     for (unsigned i = 0; i < n; i++) {
-        enum status rc =
-            worker_init(&p->workers[i], p, i, p->specs, p->specs_len, e);
+        enum status rc = worker_init(&p->workers[i], p, i, p->specs,
+                                     p->specs_len, e);
         if (rc)
             return rc;
         p->telemetry[p->workers_len++] = p->workers[i].telemetry;
@@ -350,8 +350,7 @@ static enum status start_session(struct proxy *p, struct error *e)
     co.report_every = c->report_interval;
     p->client = discovery_client_new(&p->loop, p->discovery, &co,
                                      &client_events, p);
-    p->own_watch =
-        identity_watch_new(p->identity, &p->loop, on_identity, p);
+    p->own_watch = identity_watch_new(p->identity, &p->loop, on_identity, p);
     discovery_on_workload(p->discovery, on_workload, p);
     return OK;
 }

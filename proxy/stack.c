@@ -15,9 +15,5 @@ const struct filter *const outbound_http[] = {
 };
 
 const struct filter *const inbound_http[] = {
-    &log_filter,
-    &admit_filter,
-    &rewrite_filter,
-    &forward_filter,
-    NULL,
+    &log_filter, &admit_filter, &rewrite_filter, &forward_filter, NULL,
 };

@@ -157,8 +157,9 @@ static const struct worker_listener *own_listener(const struct worker *w,
         const struct worker_listener *wl = &w->listeners[i];
         if (!wl->spec->inbound)
             continue;
-        if (wl->spec->transparent ? proxy_owns_ip(w->proxy, to)
-                                  : address_eq(to, proxy_listening(w->proxy, i)))
+        if (wl->spec->transparent
+                ? proxy_owns_ip(w->proxy, to)
+                : address_eq(to, proxy_listening(w->proxy, i)))
             return wl;
     }
     return NULL;
@@ -311,8 +312,7 @@ static void on_tick(struct timer *timer)
     struct worker *w = CONTAINER_OF(timer, struct worker, tick);
     int64_t now = loop_now(&w->loop);
     publish_gauges(w);
-    if (w->draining &&
-        (list_empty(&w->connections) || now >= w->grace_until)) {
+    if (w->draining && (list_empty(&w->connections) || now >= w->grace_until)) {
         if (!list_empty(&w->connections))
             log_warn(&log_, "grace period is over", "open=%u",
                      w->open_inbound + w->open_outbound);
@@ -437,8 +437,8 @@ enum status worker_init(struct worker *w, struct proxy *p, unsigned id,
     w->lookup = lookup_new(proxy_discovery(p), &w->loop, &lo);
     w->backends = backends_new(&w->up, w->lookup,
                                balancer_find(w->config->balancer));
-    w->identity_watch =
-        identity_watch_new(proxy_identity(p), &w->loop, on_identity, w);
+    w->identity_watch = identity_watch_new(proxy_identity(p), &w->loop,
+                                           on_identity, w);
     /* Held for its changes; asked for through lookup_held. */
     (void)lookup_hold(w->lookup, VIEW_WORKLOAD, SLICE(""), &w->workload_watch,
                       on_workload, w);

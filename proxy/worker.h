@@ -18,10 +18,10 @@ enum { WORKER_LISTENERS = 64 };
 
 /* Where a worker listens, and what that means. */
 struct listen_spec {
-    struct address at;       /* port 0: chosen at the first open */
+    struct address at; /* port 0: chosen at the first open */
     bool inbound, transparent;
-    struct address app;      /* explicit inbound: where the application is */
-    char service[256];       /* explicit outbound: "namespace/service:port" */
+    struct address app; /* explicit inbound: where the application is */
+    char service[256];  /* explicit outbound: "namespace/service:port" */
 };
 
 struct worker_listener {
@@ -39,7 +39,7 @@ struct worker {
     bool running;
     struct lookup *lookup;
     struct lookup_watch workload_watch;
-    struct http_limits http;  /* accepted connections and applications */
+    struct http_limits http; /* accepted connections and applications */
     struct http_limits inbound_link, link_limits;
     struct upstream up;
     struct backends *backends;
@@ -47,11 +47,11 @@ struct worker {
     struct telemetry *telemetry;
     struct worker_listener listeners[WORKER_LISTENERS];
     unsigned listeners_len;
-    struct list connections;  /* struct connection */
+    struct list connections; /* struct connection */
     uint32_t open_inbound, open_outbound, links_in;
     uint32_t requests_inbound, requests_outbound;
     uint32_t max_connections, max_requests; /* this worker's share */
-    bool open;      /* listeners accept: identity and workload are there */
+    bool open; /* listeners accept: identity and workload are there */
     bool draining, closing;
     int64_t grace_until;
     struct timer tick;

@@ -73,7 +73,10 @@ static void arm(struct conn *c, uint32_t events)
         load_die("epoll_ctl");
 }
 
-static bool again(void) { return errno == EAGAIN || errno == EINTR; }
+static bool again(void)
+{
+    return errno == EAGAIN || errno == EINTR;
+}
 
 /* Each of these returns false when the connection is over. */
 

@@ -243,8 +243,8 @@ int main(int argc, char **argv)
     r.to = load_target(argc, argv);
     r.goal = (uint64_t)(load_option(argc, argv, "--gbytes", 10) * 1e9);
     r.count = (size_t)load_option(argc, argv, "--streams", 6);
-    r.random =
-        88172645463325252u ^ (uint64_t)load_option(argc, argv, "--seed", 1);
+    r.random = 88172645463325252u ^
+               (uint64_t)load_option(argc, argv, "--seed", 1);
     r.poller = epoll_create1(EPOLL_CLOEXEC);
     if (r.count < 3 || r.count > SLOT_LIMIT || r.poller < 0 || r.goal < 4)
         load_die("start: want 3 to 64 streams");

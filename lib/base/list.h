@@ -11,9 +11,12 @@ struct list {
     struct list *prev, *next;
 };
 
-#define LIST_INIT(l) {&(l), &(l)}
+#define LIST_INIT(l) \
+    {                \
+        &(l), &(l)   \
+    }
 #define CONTAINER_OF(ptr, type, member) \
-    ((type *)((char *)(ptr) - offsetof(type, member)))
+    ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {
@@ -67,8 +70,8 @@ static inline void list_take(struct list *to, struct list *from)
 }
 
 /* The body may remove `node`, but no other node. */
-#define LIST_EACH(node, l)                                             \
-    for (struct list *node = (l)->next, *node##_next = node->next;     \
+#define LIST_EACH(node, l)                                         \
+    for (struct list *node = (l)->next, *node##_next = node->next; \
          node != (l); node = node##_next, node##_next = node->next)
 
 #endif

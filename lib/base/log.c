@@ -127,8 +127,8 @@ enum status log_set_levels(slice spec, struct error *e)
     pthread_mutex_lock(&lock);
     levels = next;
     for (size_t i = 0; i < levels.n; i++)
-        levels.rules[i].area.ptr =
-            levels.spec + (next.rules[i].area.ptr - next.spec);
+        levels.rules[i].area.ptr = levels.spec +
+                                   (next.rules[i].area.ptr - next.spec);
     for (struct log_area *a = areas; a; a = a->next)
         apply(a);
     pthread_mutex_unlock(&lock);

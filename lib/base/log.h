@@ -20,7 +20,10 @@ struct log_area {
     atomic_int level; /* -1: not yet registered */
     struct log_area *next;
 };
-#define LOG_AREA(name_) {.name = (name_), .level = -1}
+#define LOG_AREA(name_)              \
+    {                                \
+        .name = (name_), .level = -1 \
+    }
 
 /* For values that may hold spaces: "why=" LOG_QUOTED, FMT(s) */
 #define LOG_QUOTED "\"%.*s\""
@@ -44,12 +47,12 @@ void log_set_sink(void (*sink)(void *arg, slice line), void *arg);
 bool log_on(const struct log *log, enum log_level level);
 /* `facts` is a printf format of key=value pairs; values with spaces are quoted
  * by the caller with LOG_QUOTED. At most 2,000 bytes a line, one write(2). */
-void log_write(const struct log *log, enum log_level level,
-               const char *message, const char *facts, ...) PRINTF(4, 5);
+void log_write(const struct log *log, enum log_level level, const char *message,
+               const char *facts, ...) PRINTF(4, 5);
 
-#define log_at(log, level, ...)                  \
-    do {                                         \
-        if (log_on((log), (level)))              \
+#define log_at(log, level, ...)                     \
+    do {                                            \
+        if (log_on((log), (level)))                 \
             log_write((log), (level), __VA_ARGS__); \
     } while (0)
 /* Message and facts: log_info(&l, "listening", "addr=%s", a); facts "" if none */

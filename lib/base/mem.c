@@ -70,8 +70,7 @@ static int64_t sum(void)
 
     pthread_mutex_lock(&lock);
     total = left_behind;
-    LIST_EACH(node, &accounts)
-    {
+    LIST_EACH(node, &accounts) {
         struct account *a = CONTAINER_OF(node, struct account, link);
         total += atomic_load_explicit(&a->bytes, memory_order_relaxed);
     }

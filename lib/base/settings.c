@@ -14,9 +14,9 @@ static const struct {
     [SETTINGS_DOUBLE] = {"NUMBER", "a number (like 0.5)"},
 };
 
-#define STORE(out, row, value)                                                 \
+#define STORE(out, row, value) \
     memcpy((char *)(out) + (row)->offset, &(value), sizeof(value))
-#define FETCH(in, row, value)                                                  \
+#define FETCH(in, row, value) \
     memcpy(&(value), (const char *)(in) + (row)->offset, sizeof(value))
 
 static enum status store_u64(const struct settings_row *row, void *out,

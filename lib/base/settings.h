@@ -41,9 +41,13 @@ struct settings_row {
     enum settings_kind kind;
     size_t offset;
 };
-#define SETTINGS_ROW(type, kind_, name_, env_, def_, help_)               \
-    {.name = #name_, .env = (env_), .def = (def_), .help = (help_),       \
-     .kind = SETTINGS_##kind_, .offset = offsetof(type, name_)},
+#define SETTINGS_ROW(type, kind_, name_, env_, def_, help_) \
+    {.name = #name_,                                        \
+     .env = (env_),                                         \
+     .def = (def_),                                         \
+     .help = (help_),                                       \
+     .kind = SETTINGS_##kind_,                              \
+     .offset = offsetof(type, name_)},
 
 /* Fills `out` (the struct) with defaults, then the environment (`getenv`
  * shaped, NULL for the process's own). TEXT values borrow from the default or

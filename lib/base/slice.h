@@ -18,7 +18,10 @@ typedef struct slice {
 /* SLICE("literal") */
 #define SLICE(lit) ((slice){(lit), sizeof(lit) - 1})
 /* For static tables, where a compound literal is not constant. */
-#define SLICE_INIT(lit) {(lit), sizeof(lit) - 1}
+#define SLICE_INIT(lit)        \
+    {                          \
+        (lit), sizeof(lit) - 1 \
+    }
 #define SLICE_NONE ((slice){NULL, 0})
 /* printf("%.*s", FMT(s)) */
 #define FMT(s) (int)(s).len, (s).ptr ? (s).ptr : ""

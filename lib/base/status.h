@@ -10,9 +10,9 @@
 
 enum status {
     OK = 0,
-    ERR_AGAIN,    /* incomplete: call again with more */
-    ERR_INVALID,  /* malformed or forbidden value */
-    ERR_TOO_BIG,  /* over a limit */
+    ERR_AGAIN,   /* incomplete: call again with more */
+    ERR_INVALID, /* malformed or forbidden value */
+    ERR_TOO_BIG, /* over a limit */
     ERR_NOT_FOUND,
     ERR_EXISTS,
     ERR_DENIED,   /* not allowed */
@@ -22,7 +22,7 @@ enum status {
     ERR_RESET,    /* connection reset by the peer */
     ERR_EOF,      /* the peer ended before it should */
     ERR_TIMEOUT,
-    ERR_CANCELED, /* closed by ourselves */
+    ERR_CANCELED,  /* closed by ourselves */
     ERR_RESOURCES, /* out of descriptors or memory budget */
     ERR_IO,        /* any other system error */
 };

@@ -8,9 +8,9 @@
 const char *reset_why_name(enum reset_why why)
 {
     static const char *const names[RESET_WHYS] = {
-        [RESET_CANCELED] = "canceled",     [RESET_REFUSED] = "refused",
-        [RESET_STALE] = "stale",           [RESET_CONNECTION] = "connection",
-        [RESET_TIMEOUT] = "timeout",       [RESET_PROTOCOL] = "protocol",
+        [RESET_CANCELED] = "canceled", [RESET_REFUSED] = "refused",
+        [RESET_STALE] = "stale",       [RESET_CONNECTION] = "connection",
+        [RESET_TIMEOUT] = "timeout",   [RESET_PROTOCOL] = "protocol",
         [RESET_LIMIT] = "limit",
     };
     return names[why];

@@ -38,16 +38,16 @@ struct exchange;
 
 /* What went wrong, seen from the owner of an exchange. */
 enum reset_why {
-    RESET_CANCELED,   /* the other side gave up (RST_STREAM, closed) */
-    RESET_REFUSED,    /* never processed: safe to send again (REFUSED_STREAM,
+    RESET_CANCELED, /* the other side gave up (RST_STREAM, closed) */
+    RESET_REFUSED,  /* never processed: safe to send again (REFUSED_STREAM,
                          beyond GOAWAY) */
-    RESET_STALE,      /* a kept connection ended before one byte of the response:
+    RESET_STALE,    /* a kept connection ended before one byte of the response:
                          almost surely never processed (RFC 9112 section 9.3.1:
                          send again what is idempotent) */
     RESET_CONNECTION, /* the connection broke while it ran */
     RESET_TIMEOUT,
-    RESET_PROTOCOL,   /* the peer's message was refused */
-    RESET_LIMIT,      /* the peer's message was over a limit */
+    RESET_PROTOCOL, /* the peer's message was refused */
+    RESET_LIMIT,    /* the peer's message was over a limit */
     RESET_WHYS,
 };
 /* "canceled", "refused" ... */
@@ -80,16 +80,16 @@ struct exchange {
     const struct exchange_events *events;
     void *owner;
     struct loop *loop;
-    struct arena arena;   /* the owner's, freed with the exchange */
+    struct arena arena; /* the owner's, freed with the exchange */
     bool server;
-    bool head_in, end_in; /* the final head, the end came from the peer */
+    bool head_in, end_in;   /* the final head, the end came from the peer */
     bool head_out, end_out; /* the final head, the end were sent by the owner */
-    bool tunnel;          /* after 101 or CONNECT 2xx */
+    bool tunnel;            /* after 101 or CONNECT 2xx */
     bool over;
-    bool is_head_request; /* HEAD: the response has no body */
-    bool connect;         /* CONNECT or upgrade was asked */
-    bool upgrade;         /* the latter: only 101 grants it */
-    int64_t started;      /* loop time of creation */
+    bool is_head_request;         /* HEAD: the response has no body */
+    bool connect;                 /* CONNECT or upgrade was asked */
+    bool upgrade;                 /* the latter: only 101 grants it */
+    int64_t started;              /* loop time of creation */
     uint64_t bytes_in, bytes_out; /* body bytes delivered, sent */
 };
 

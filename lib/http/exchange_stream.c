@@ -248,8 +248,7 @@ static void xs_end(struct stream *s)
 
 static void on_linger(struct timer *t)
 {
-    struct exchange_stream *e =
-        CONTAINER_OF(t, struct exchange_stream, linger);
+    struct exchange_stream *e = CONTAINER_OF(t, struct exchange_stream, linger);
     if (e->x)
         exchange_reset(e->x, RESET_CANCELED);
     release(e);

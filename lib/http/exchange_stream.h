@@ -15,7 +15,8 @@
 typedef void exchange_stream_fn(void *arg, enum status rc,
                                 const struct head *answer, enum reset_why why);
 struct stream *exchange_stream_connect(struct exchange *x, slice authority,
-                                       exchange_stream_fn *connected, void *arg);
+                                       exchange_stream_fn *connected,
+                                       void *arg);
 /* Server side: takes an exchange whose CONNECT head was received. The caller
  * answers with exchange_stream_accept, or replies on the exchange itself and never
  * calls this. */

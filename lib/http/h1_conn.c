@@ -24,7 +24,8 @@
 #include "lib/base/mem.h"
 
 enum {
-    ARENA_MAX = 256 * 1024, /* of one exchange: two heads and what filters add */
+    ARENA_MAX = 256 *
+                1024, /* of one exchange: two heads and what filters add */
     DISCARD_MAX = 256 * 1024,
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };
@@ -362,7 +363,8 @@ static void give_trailers(struct h1_conn *h, slice section)
     struct headers trailers = {.at = fields, .cap = HTTP_HEADERS_MAX};
     struct h1_error err = {0};
     h->read_state = H1_READ_WAIT;
-    if (section.len && h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
+    if (section.len &&
+        h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
         refuse(h, err.status ? err.status : 400, err.why);
         return;
     }
@@ -380,8 +382,8 @@ static size_t take_body(struct h1_conn *h, slice in, bool *more)
     slice data = SLICE_NONE;
     size_t used = 0;
 
-    enum h1_body_event ev =
-        h1_body_next(&h->body, in, h->c.limits, &used, &data, &err);
+    enum h1_body_event ev = h1_body_next(&h->body, in, h->c.limits, &used,
+                                         &data, &err);
     note_surplus(h, h->body.done, used, in);
     switch (ev) {
     case H1_BODY_MORE:

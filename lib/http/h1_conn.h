@@ -8,9 +8,9 @@
 #include "lib/http/h1_parse.h"
 
 enum h1_read {
-    H1_READ_HEAD,    /* between exchanges, or inside a head */
+    H1_READ_HEAD, /* between exchanges, or inside a head */
     H1_READ_BODY,
-    H1_READ_WAIT,    /* the message was read; the exchange still runs */
+    H1_READ_WAIT, /* the message was read; the exchange still runs */
     H1_READ_TUNNEL,
     H1_READ_DISCARD, /* answered early: what still comes is dropped */
 };
@@ -21,28 +21,28 @@ struct h1_conn {
     struct http_conn c;
     struct reap reap;
     struct timer timer;
-    struct h1_exchange *x;     /* the one under way, or NULL */
-    char *held;                /* bytes not yet parsed: partial head, pipelined */
+    struct h1_exchange *x; /* the one under way, or NULL */
+    char *held;            /* bytes not yet parsed: partial head, pipelined */
     size_t held_len, held_cap;
-    size_t scanned;            /* how far the partial head was looked at */
+    size_t scanned; /* how far the partial head was looked at */
     struct h1_body body;
-    int64_t progress;          /* loop time of the last byte in or out */
-    uint32_t owed;             /* body bytes delivered and not consumed */
-    uint32_t unsent;           /* body bytes sent and not yet credited */
+    int64_t progress; /* loop time of the last byte in or out */
+    uint32_t owed;    /* body bytes delivered and not consumed */
+    uint32_t unsent;  /* body bytes sent and not yet credited */
     uint32_t discarded;
-    uint64_t exchanges;        /* carried so far */
-    uint8_t read_state;        /* enum h1_read */
-    uint8_t method;            /* of the request under way */
+    uint64_t exchanges; /* carried so far */
+    uint8_t read_state; /* enum h1_read */
+    uint8_t method;     /* of the request under way */
     uint8_t peer_minor;
-    uint8_t out_framing;       /* enum h1_framing of what we send */
-    uint64_t out_left;         /* with H1_LENGTH */
-    bool keep_alive;           /* another exchange may follow */
-    bool input_ended;          /* the peer half-closed */
-    bool input_running;        /* guards against re-entry */
-    bool first_pending;        /* bytes of before the start wait in `held` */
-    bool answered;             /* one byte of the response came (client) */
-    bool asked;                /* the request head has left (client) */
-    struct bufq early;         /* bytes for a tunnel not granted yet (client) */
+    uint8_t out_framing; /* enum h1_framing of what we send */
+    uint64_t out_left;   /* with H1_LENGTH */
+    bool keep_alive;     /* another exchange may follow */
+    bool input_ended;    /* the peer half-closed */
+    bool input_running;  /* guards against re-entry */
+    bool first_pending;  /* bytes of before the start wait in `held` */
+    bool answered;       /* one byte of the response came (client) */
+    bool asked;          /* the request head has left (client) */
+    struct bufq early;   /* bytes for a tunnel not granted yet (client) */
 };
 
 struct h1_exchange {

@@ -31,9 +31,9 @@ CHECKED enum status h1_parse_request(slice bytes, const struct http_limits *lim,
  * it decides with the status how the body is framed. */
 CHECKED enum status h1_parse_response(slice bytes,
                                       const struct http_limits *lim,
-                                      enum http_method request,
-                                      size_t *scanned, struct head *out,
-                                      size_t *used, struct h1_error *err);
+                                      enum http_method request, size_t *scanned,
+                                      struct head *out, size_t *used,
+                                      struct h1_error *err);
 
 /* How the bytes after a head are framed (RFC 9112 section 6.3). */
 enum h1_framing {
@@ -51,8 +51,8 @@ struct h1_body {
     uint8_t framing; /* enum h1_framing */
     uint8_t state;
     bool done;
-    uint64_t left;      /* of the length or the chunk */
-    uint32_t line;      /* bytes of the current size line or trailer section */
+    uint64_t left; /* of the length or the chunk */
+    uint32_t line; /* bytes of the current size line or trailer section */
     uint32_t digits;
 };
 void h1_body_init(struct h1_body *b, enum h1_framing framing, uint64_t length);

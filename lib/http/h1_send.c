@@ -82,7 +82,8 @@ static void send_response(struct h1_conn *h, struct exchange *x,
     if (copy.content_length < 0)
         copy.content_length = 0;
     if (end && !none && !x->tunnel && copy.content_length > 0) {
-        h1_break(h, RESET_PROTOCOL, ERR_PROTOCOL); /* promises what never comes */
+        h1_break(h, RESET_PROTOCOL,
+                 ERR_PROTOCOL); /* promises what never comes */
         return;
     }
     h->out_framing = (uint8_t)response_framing(h, x, head, end);
@@ -210,7 +211,8 @@ static void send_body(struct exchange *x, slice data, bool end)
     default: /* the body of an answer to HEAD goes nowhere */
         break;
     }
-    stream_wake(h->c.stream); /* credit comes with the flush, also for nothing */
+    stream_wake(
+        h->c.stream); /* credit comes with the flush, also for nothing */
     h1_arm(h);
     h1_settle(h);
 }

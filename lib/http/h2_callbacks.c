@@ -246,8 +246,8 @@ static void got_goaway(struct h2_conn *h)
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
-    struct h2_stream *s =
-        nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(ng,
+                                                               f->hd.stream_id);
     if (h->c.closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (is_control(f))
@@ -346,8 +346,8 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (h->c.closed ||
         (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
         return 0;
-    struct h2_stream *s =
-        nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(ng,
+                                                               f->hd.stream_id);
     if (!s)
         return 0;
     s->head_sent = true;

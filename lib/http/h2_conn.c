@@ -50,7 +50,8 @@ void h2_stream_free(struct h2_stream *s)
     loop_reap(s->h->c.loop, &s->reap, reap_stream);
 }
 
-static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc);
+static void close_conn(struct h2_conn *h, enum stream_close how,
+                       enum status rc);
 
 static void maybe_goodbye(struct h2_conn *h)
 {
@@ -98,8 +99,8 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
     stream_close(h->c.stream, how);
     loop_reap(h->c.loop, &h->reap, free_conn);
     while (!list_empty(&h->streams)) { /* owners may take others with them */
-        struct h2_stream *s =
-            CONTAINER_OF(h->streams.next, struct h2_stream, node);
+        struct h2_stream *s = CONTAINER_OF(h->streams.next, struct h2_stream,
+                                           node);
         h2_stream_free(s);
         exchange_broke(&s->x, why_lost(s, rc));
     }
@@ -116,10 +117,9 @@ static void receive(struct h2_conn *h, const char *ptr, size_t len)
     if (h->c.closed)
         return;
     if (n < 0) {
-        nghttp2_session_terminate_session(h->ng,
-                                          n == NGHTTP2_ERR_FLOODED
-                                              ? NGHTTP2_ENHANCE_YOUR_CALM
-                                              : NGHTTP2_PROTOCOL_ERROR);
+        nghttp2_session_terminate_session(h->ng, n == NGHTTP2_ERR_FLOODED
+                                                     ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                     : NGHTTP2_PROTOCOL_ERROR);
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
         return;
     }
@@ -431,5 +431,6 @@ size_t h2_conn_held(const struct http_conn *c)
 
 bool h2_conn_bulky(const struct http_conn *c)
 {
-    return loop_now(c->loop) < self((struct http_conn *)(uintptr_t)c)->bulk_until;
+    return loop_now(c->loop) <
+           self((struct http_conn *)(uintptr_t)c)->bulk_until;
 }

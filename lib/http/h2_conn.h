@@ -23,20 +23,21 @@ struct h2_conn {
     struct http_conn c;
     nghttp2_session *ng;
     struct reap reap;
-    struct timer timer;    /* looks for what is stuck, every few seconds */
-    struct timer goodbye;  /* between the notice and the end of a drain */
+    struct timer timer;   /* looks for what is stuck, every few seconds */
+    struct timer goodbye; /* between the notice and the end of a drain */
     struct list streams;
     struct h2_block *block; /* NULL between field blocks */
     int64_t block_started;
-    int64_t heard, moved;  /* loop time of the last byte in; of output progress */
-    int64_t second;        /* the second that the counts below are of */
+    int64_t heard,
+        moved;      /* loop time of the last byte in; of output progress */
+    int64_t second; /* the second that the counts below are of */
     uint32_t resets, controls;
-    int64_t bulk_until;    /* loop time; see h2_count_bulk */
-    size_t held;           /* delivered and not consumed, all streams */
+    int64_t bulk_until; /* loop time; see h2_count_bulk */
+    size_t held;        /* delivered and not consumed, all streams */
     bool goodbye_said;
-    bool failing;          /* to be closed after the library has returned */
-    bool inside;           /* the library is on the stack: do not enter again */
-    char *first;           /* bytes read before the start, or NULL */
+    bool failing; /* to be closed after the library has returned */
+    bool inside;  /* the library is on the stack: do not enter again */
+    char *first;  /* bytes read before the start, or NULL */
     size_t first_len;
 };
 
@@ -45,20 +46,20 @@ struct h2_stream {
     struct h2_conn *h;
     struct list node;
     struct reap reap;
-    struct bufq out;       /* body bytes not yet framed */
+    struct bufq out;         /* body bytes not yet framed */
     struct headers trailers; /* in the arena */
-    slice upgrade;         /* client: the protocol asked for, in the arena */
+    slice upgrade;           /* client: the protocol asked for, in the arena */
     int64_t progress;
-    int64_t burst_start;   /* a second of this stream, */
-    uint32_t burst;        /* and the body bytes that it moved in it */
-    int32_t id;            /* 0: no head sent yet */
-    uint32_t owed;         /* delivered and not consumed */
-    uint16_t status_code;  /* HTTP/2 error to give when reset */
-    bool deferred;         /* the library waits for data */
+    int64_t burst_start;  /* a second of this stream, */
+    uint32_t burst;       /* and the body bytes that it moved in it */
+    int32_t id;           /* 0: no head sent yet */
+    uint32_t owed;        /* delivered and not consumed */
+    uint16_t status_code; /* HTTP/2 error to give when reset */
+    bool deferred;        /* the library waits for data */
     bool has_trailers;
-    bool grown;            /* its window is the large one */
-    bool head_sent;        /* client: the request has left */
-    bool end_sent;         /* our end has left */
+    bool grown;     /* its window is the large one */
+    bool head_sent; /* client: the request has left */
+    bool end_sent;  /* our end has left */
 };
 
 extern const struct carrier h2_carrier;
@@ -75,9 +76,8 @@ nghttp2_session_callbacks *h2_callbacks(void);
 /* For the library's data provider and send callbacks. */
 ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
                      uint32_t *flags, nghttp2_data_source *source, void *arg);
-int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
-                 const uint8_t *head, size_t len, nghttp2_data_source *source,
-                 void *arg);
+int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
+                 size_t len, nghttp2_data_source *source, void *arg);
 
 /* Fields of a received block as a head. `fields` has room for
  * HTTP_HEADERS_MAX. Borrows from the block. ERR_PROTOCOL when pseudo fields do

@@ -37,8 +37,8 @@ static enum status add_field(struct head *out, slice name, slice value)
     if (list->len == list->cap)
         return ERR_TOO_BIG;
     struct header *f = &list->at[list->len++];
-    *f = (struct header){.name = name, .value = value,
-                         .id = (uint8_t)header_id_of(name)};
+    *f = (struct header){
+        .name = name, .value = value, .id = (uint8_t)header_id_of(name)};
     switch (f->id) {
     case HDR_CONTENT_LENGTH:
         return take_content_length(out, value);

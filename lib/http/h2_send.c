@@ -67,8 +67,7 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
                                   .read_callback = h2_read_data};
     size_t n = h2_nv_request(head, nv, &scratch);
 
-    if (head->upgrade &&
-        arena_copy(&s->x.arena, head->protocol, &s->upgrade)) {
+    if (head->upgrade && arena_copy(&s->x.arena, head->protocol, &s->upgrade)) {
         exchange_broke(&s->x, RESET_LIMIT);
         h2_stream_free(s);
         return;
@@ -85,7 +84,8 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     h2_wake(h);
 }
 
-static void send_response(struct h2_stream *s, const struct head *head, bool end)
+static void send_response(struct h2_stream *s, const struct head *head,
+                          bool end)
 {
     nghttp2_nv nv[H2_NV_MAX];
     struct h2_scratch scratch;
@@ -201,9 +201,8 @@ ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
     return (ssize_t)n;
 }
 
-int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame,
-                 const uint8_t *head, size_t len, nghttp2_data_source *source,
-                 void *arg)
+int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
+                 size_t len, nghttp2_data_source *source, void *arg)
 {
     struct h2_conn *h = arg;
     struct h2_stream *s = source->ptr;

@@ -79,12 +79,12 @@ struct head {
     uint16_t status;
     slice reason; /* HTTP/1 only, may be empty */
     /* both */
-    uint8_t minor;       /* HTTP/1.x: x; 1 for HTTP/2 */
-    bool keep_alive;     /* the connection may carry another exchange */
-    bool chunked;        /* HTTP/1 framing */
-    bool upgrade;        /* asks for, or with 101 grants, another protocol */
+    uint8_t minor;   /* HTTP/1.x: x; 1 for HTTP/2 */
+    bool keep_alive; /* the connection may carry another exchange */
+    bool chunked;    /* HTTP/1 framing */
+    bool upgrade;    /* asks for, or with 101 grants, another protocol */
     bool expect_continue;
-    bool te_trailers;    /* the client said TE: trailers */
+    bool te_trailers;       /* the client said TE: trailers */
     int64_t content_length; /* -1: not given */
     struct headers headers;
 };

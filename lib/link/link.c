@@ -15,7 +15,13 @@
 
 static struct log_area area = LOG_AREA("link");
 
-enum link_state { LINK_DIALLING, LINK_HANDSHAKING, LINK_UP, LINK_RETIRED, LINK_DOWN };
+enum link_state {
+    LINK_DIALLING,
+    LINK_HANDSHAKING,
+    LINK_UP,
+    LINK_RETIRED,
+    LINK_DOWN
+};
 
 static const struct fsm_state states[] = {
     [LINK_DIALLING] = {"dialling", TO(LINK_HANDSHAKING) | TO(LINK_DOWN)},
@@ -228,8 +234,9 @@ struct exchange *link_open(struct link *l)
 
 bool link_is_bulky(const struct link *l)
 {
-    return l->conn && (h2_conn_bulky(l->conn) ||
-                       h2_conn_held(l->conn) > l->opt.limits->session_window / 2);
+    return l->conn &&
+           (h2_conn_bulky(l->conn) ||
+            h2_conn_held(l->conn) > l->opt.limits->session_window / 2);
 }
 
 unsigned link_streams(const struct link *l)

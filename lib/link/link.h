@@ -20,12 +20,12 @@ struct link;
 enum { LINK_LOWAT = 131072 };
 
 struct link_options {
-    struct tls_settings *tls;  /* client settings; shared while dialling */
+    struct tls_settings *tls; /* client settings; shared while dialling */
     const struct http_limits *limits; /* outlives the link */
-    int64_t dial_timeout;      /* ns, TCP and TLS together */
-    int64_t ping_after;        /* ns of silence before a ping is sent */
-    int64_t dead_after;        /* ns of silence after which the link is broken */
-    int64_t idle_timeout;      /* ns without a stream until it is closed */
+    int64_t dial_timeout;             /* ns, TCP and TLS together */
+    int64_t ping_after;               /* ns of silence before a ping is sent */
+    int64_t dead_after;   /* ns of silence after which the link is broken */
+    int64_t idle_timeout; /* ns without a stream until it is closed */
 };
 
 struct link_events {
@@ -71,7 +71,8 @@ struct link_server_events {
 /* Takes `tls`. */
 struct link_server *link_serve(struct loop *loop, struct stream *tls,
                                const struct link_options *opt,
-                               const struct link_server_events *ev, void *owner);
+                               const struct link_server_events *ev,
+                               void *owner);
 void *link_server_owner(const struct link_server *s);
 /* Who TLS says the other end is; lives as long as the link. */
 const struct tls_peer *link_server_peer(const struct link_server *s);

@@ -82,8 +82,7 @@ enum status tcp_dial_start(struct tcp_dial **out, struct loop *l,
         d->stream->owner = d;
         tcp_stream_await_connect(d->stream, on_connected);
     }
-    timer_set(&l->timers, &d->timer,
-              loop_now(l) + (d->stream ? timeout : 1));
+    timer_set(&l->timers, &d->timer, loop_now(l) + (d->stream ? timeout : 1));
     *out = d;
     return OK;
 }

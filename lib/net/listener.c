@@ -21,7 +21,7 @@ struct listener {
     const struct listener_events *events;
     void *owner;
     int fd;
-    bool starved;       /* out of descriptors */
+    bool starved; /* out of descriptors */
     bool paused_by_owner;
     bool closed;
 };

@@ -55,8 +55,8 @@ struct loop {
     struct timers timers;
     struct rand rand;
     struct list flushes, reaps, lingerers;
-    char *lent_wire;  /* LOOP_LENT bytes: what sockets read into */
-    char *lent_plain; /* LOOP_LENT bytes: what TLS decrypts into */
+    char *lent_wire;     /* LOOP_LENT bytes: what sockets read into */
+    char *lent_plain;    /* LOOP_LENT bytes: what TLS decrypts into */
     unsigned handshakes; /* steps taken in this pass: see tls_stream */
     uint64_t passes;
     pthread_mutex_t post_lock; /* guards `posts` only */

@@ -13,9 +13,9 @@ struct timer;
 typedef void timer_fn(struct timer *t);
 
 struct timer {
-    int64_t at;      /* when it is due, monotonic ns; 0: not set */
-    int64_t queued;  /* the time under which it sits in the heap */
-    uint32_t index;  /* place in the heap + 1; 0: not in it */
+    int64_t at;     /* when it is due, monotonic ns; 0: not set */
+    int64_t queued; /* the time under which it sits in the heap */
+    uint32_t index; /* place in the heap + 1; 0: not in it */
     timer_fn *fire;
 };
 

@@ -298,8 +298,8 @@ out:
  * else's making). */
 static char *root_domain(X509 *cert)
 {
-    GENERAL_NAMES *names =
-        X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL,
+                                            NULL);
     slice uri = SLICE_NONE, domain = SLICE_NONE;
     char *copy;
 

@@ -41,10 +41,11 @@ slice ca_trust_domain(const struct ca *ca);
 int64_t ca_not_after(const struct ca *ca);
 
 struct cert_request {
-    slice public_der;  /* from csr_check, or of a key of our own */
-    slice name;        /* SPIFFE URI: the one SAN */
-    slice pod;         /* value of the private extension; empty: none */
-    const char *dns[4]; /* extra DNS SANs, for serving certificates; NULL ends */
+    slice public_der; /* from csr_check, or of a key of our own */
+    slice name;       /* SPIFFE URI: the one SAN */
+    slice pod;        /* value of the private extension; empty: none */
+    const char
+        *dns[4]; /* extra DNS SANs, for serving certificates; NULL ends */
     int64_t not_before, not_after; /* cut to the ca's own life */
 };
 /* A leaf: CA:FALSE, digitalSignature, serverAuth + clientAuth, random 128-bit

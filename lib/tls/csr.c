@@ -23,10 +23,9 @@ static bool csr_build(X509_REQ *req, EVP_PKEY *key, slice name)
     bool ok = false;
 
     names = slice_empty(name) ? NULL : san_new();
-    if (!slice_empty(name) &&
-        (!names || !san_add(names, GEN_URI, name) ||
-         !X509V3_add1_i2d(&exts, NID_subject_alt_name, names, 0,
-                          X509V3_ADD_DEFAULT)))
+    if (!slice_empty(name) && (!names || !san_add(names, GEN_URI, name) ||
+                               !X509V3_add1_i2d(&exts, NID_subject_alt_name,
+                                                names, 0, X509V3_ADD_DEFAULT)))
         goto out;
     ok = X509_REQ_set_version(req, X509_REQ_VERSION_1) &&
          X509_REQ_set_pubkey(req, key) &&

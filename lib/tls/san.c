@@ -37,8 +37,8 @@ int san_uri(const GENERAL_NAMES *names, slice *uri)
         if (type != GEN_URI)
             continue;
         found++;
-        *uri =
-            slice_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
+        *uri = slice_of(ASN1_STRING_get0_data(s),
+                        (size_t)ASN1_STRING_length(s));
     }
     return found;
 }

@@ -187,8 +187,8 @@ static bool set_alpn(SSL_CTX *ctx, struct tls_rules *rules, enum tls_role role)
 /* What we speak. */
 static bool set_protocol(SSL_CTX *ctx)
 {
-    uint64_t options =
-        SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
+    uint64_t options = SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+                       SSL_OP_NO_COMPRESSION;
 
 #ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
     options |= SSL_OP_NO_RX_CERTIFICATE_COMPRESSION |

@@ -305,7 +305,8 @@ static void keep_rest(struct tls_stream *t)
 static void on_lower_data(struct stream *lower, const char *ptr, size_t len)
 {
     struct tls_stream *t = lower->owner;
-    if (t->state == TLS_HANDSHAKING && t->held.len + len > HELD_MAX + LOOP_LENT) {
+    if (t->state == TLS_HANDSHAKING &&
+        t->held.len + len > HELD_MAX + LOOP_LENT) {
         handshake_failed(t, ERR_TLS, "handshake too long");
         return;
     }
@@ -341,8 +342,7 @@ static void on_lower_fail(struct stream *lower, enum status why)
 
 static void encrypt(struct tls_stream *t, bool all)
 {
-    while (t->plain.len &&
-           (all || stream_queued(t->lower) < LOWER_HIGH)) {
+    while (t->plain.len && (all || stream_queued(t->lower) < LOWER_HIGH)) {
         slice front = bufq_front(&t->plain);
         size_t n = front.len < RECORD ? front.len : RECORD;
         ERR_clear_error();

@@ -14,7 +14,7 @@ struct tls_peer {
     int64_t not_after; /* seconds since 1970; 0 without certificate */
     slice alpn;        /* agreed protocol, may be empty */
     bool resumed;
-    char group[32];    /* key exchange, for logs: "X25519" */
+    char group[32]; /* key exchange, for logs: "X25519" */
 };
 
 /* On OK `s` is the encrypted stream (not reading, no owner yet) and `peer` lives
@@ -33,8 +33,8 @@ CHECKED enum status tls_handshake_start(struct tls_handshake **out,
                                         struct stream *lower,
                                         struct tls_settings *settings,
                                         slice expect, slice first,
-                                        int64_t timeout,
-                                        tls_handshake_fn *done, void *arg);
+                                        int64_t timeout, tls_handshake_fn *done,
+                                        void *arg);
 /* Gives it away, the lower stream is closed, `done` does not run any more. */
 void tls_handshake_cancel(struct tls_handshake *h);
 

@@ -91,8 +91,8 @@ static const char *chain_reason(X509_STORE_CTX *store)
 
 int tls_verify_chain(X509_STORE_CTX *store, void *arg)
 {
-    SSL *ssl =
-        X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store,
+                                          SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_verify *v = ssl ? tls_verify_of(ssl) : NULL;
     const struct tls_rules *rules = ssl ? tls_rules_of(ssl) : NULL;
 

@@ -202,8 +202,8 @@ enum status verify_pod_extension(struct x509_st *leaf, struct arena *a,
     text = d2i_ASN1_UTF8STRING(NULL, &at, ASN1_STRING_length(bytes));
     if (!text || at != ASN1_STRING_get0_data(bytes) + ASN1_STRING_length(bytes))
         goto out;
-    found =
-        slice_of(ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text));
+    found = slice_of(ASN1_STRING_get0_data(text),
+                     (size_t)ASN1_STRING_length(text));
     if (tls_pod_valid(found))
         rc = arena_copy(a, found, value);
 out:

@@ -22,8 +22,8 @@ enum conduit_state {
 };
 
 static const struct fsm_state states[] = {
-    [C_PEEKING] = {"peeking", TO(C_DIALLING) | TO(C_EARLY) | TO(C_SERVING) |
-                                  TO(C_CLOSED)},
+    [C_PEEKING] = {"peeking",
+                   TO(C_DIALLING) | TO(C_EARLY) | TO(C_SERVING) | TO(C_CLOSED)},
     [C_DIALLING] = {"dialling", TO(C_RELAYING) | TO(C_CLOSED)},
     [C_EARLY] = {"early", TO(C_DIALLING) | TO(C_SERVING) | TO(C_RELAYING) |
                               TO(C_CLOSED)},

@@ -83,9 +83,8 @@ static void go_plain(struct inbound *in, bool input_ended)
     if (!in->again)
         telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
     stream_read(s, false);
-    struct target *t =
-        target_inbound(w, &in->app, in->port, SLICE_NONE, false,
-                       &in->client);
+    struct target *t = target_inbound(w, &in->app, in->port, SLICE_NONE, false,
+                                      &in->client);
     struct conduit_options opt = {
         .target = t,
         .silence = 0, /* we have waited already */
@@ -239,8 +238,9 @@ static void on_handshake(void *arg, enum status rc, struct stream *tls,
     if (rc) {
         char client[ADDRESS_TEXT];
         slice at = address_format(&in->client, client);
-        log_info(&in->log, "mTLS handshake refused", "client=%.*s reason=\"%s\"",
-                 FMT(at), reason ? reason : status_name(rc));
+        log_info(&in->log, "mTLS handshake refused",
+                 "client=%.*s reason=\"%s\"", FMT(at),
+                 reason ? reason : status_name(rc));
         end(in);
         return;
     }
@@ -261,10 +261,10 @@ static void go_tls(struct inbound *in)
     timer_stop(&w->loop.timers, &in->timer);
     fsm_move(states, &in->state, IN_HANDSHAKING, &in->log);
     tcp_stream_set_lowat(in->s, LINK_LOWAT);
-    enum status rc = tls_handshake_start(
-        &in->handshake, in->s, w->tls_server, SLICE_NONE,
-        slice_of(in->first, in->first_len), w->config->handshake_timeout,
-        on_handshake, in);
+    enum status rc =
+        tls_handshake_start(&in->handshake, in->s, w->tls_server, SLICE_NONE,
+                            slice_of(in->first, in->first_len),
+                            w->config->handshake_timeout, on_handshake, in);
     in->s = NULL;
     mem_free(in->first);
     in->first = NULL;
@@ -402,8 +402,8 @@ void inbound_accept(struct worker *w, struct stream *s,
 static void look_again(struct stream *s, const struct target *t, slice first,
                        bool input_ended)
 {
-    struct inbound *in =
-        new_inbound(t->worker, s, &t->fixed->address, t->port, &t->client);
+    struct inbound *in = new_inbound(t->worker, s, &t->fixed->address, t->port,
+                                     &t->client);
     in->again = true;
     keep(in, first.ptr, first.len);
     stream_read(s, true);

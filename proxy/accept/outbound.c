@@ -66,8 +66,8 @@ static void let_go(struct resolving *r)
 static void on_answer(struct lookup_wait *wait, struct view *v)
 {
     struct resolving *r = CONTAINER_OF(wait, struct resolving, wait);
-    resolved(r->conn.worker, r->s, slice_str(r->key), r->transparent, &r->client,
-             &v->destination);
+    resolved(r->conn.worker, r->s, slice_str(r->key), r->transparent,
+             &r->client, &v->destination);
     let_go(r);
 }
 
@@ -113,8 +113,8 @@ void outbound_accept(struct worker *w, struct stream *s, slice key,
 {
     struct view *v;
     struct resolving *r = MEM_NEW(struct resolving);
-    enum status rc =
-        lookup_destination(w->lookup, key, &v, &r->wait, on_answer, r);
+    enum status rc = lookup_destination(w->lookup, key, &v, &r->wait, on_answer,
+                                        r);
     if (rc == OK) {
         mem_free(r);
         resolved(w, s, key, original != NULL, client, &v->destination);

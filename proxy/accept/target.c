@@ -35,9 +35,8 @@ struct target *target_service(struct worker *w, slice key,
     struct target *t = new_target(w, false, client);
     struct view *v = lookup_hold(w->lookup, VIEW_DESTINATION, key, &t->dest,
                                  NULL, NULL);
-    t->service = mem_str(v && v->destination.service.len
-                             ? v->destination.service
-                             : key);
+    t->service =
+        mem_str(v && v->destination.service.len ? v->destination.service : key);
     return t;
 }
 

@@ -155,8 +155,7 @@ static void try_next(struct request *r)
     r->fault = FAULT_NONE;
     note_endpoint(r);
     begin_row(r);
-    enum status rc =
-        endpoint_acquire(r->ep, &r->acquire, on_acquired, &x, &f);
+    enum status rc = endpoint_acquire(r->ep, &r->acquire, on_acquired, &x, &f);
     if (rc == OK)
         start_up(r, x);
     else if (rc != ERR_AGAIN)
@@ -178,7 +177,8 @@ void forward_body(struct request *r, slice data, bool end)
         exchange_consumed(r->down, data.len);
         return;
     }
-    if (r->keep_body && r->body.len + data.len > r->worker->config->replay_bytes)
+    if (r->keep_body &&
+        r->body.len + data.len > r->worker->config->replay_bytes)
         r->keep_body = false;
     bool direct = r->up && !r->up->over;
     if (!direct || r->keep_body)
@@ -287,8 +287,8 @@ static enum fault marked_fault(const struct request *r, const struct head *head)
 {
     if (r->target->inbound || !r->ep || r->ep->identity.len == 0 || r->ep->self)
         return FAULT_NONE;
-    const struct header *h =
-        headers_find_name(&head->headers, SLICE(FAULT_HEADER));
+    const struct header *h = headers_find_name(&head->headers,
+                                               SLICE(FAULT_HEADER));
     return h ? fault_find(h->value) : FAULT_NONE;
 }
 

@@ -11,37 +11,37 @@
 
 struct request {
     struct worker *worker;
-    struct target *target;    /* a reference */
-    struct exchange *down;    /* NULL when it is over */
-    struct exchange *up;      /* NULL before and after the upstream */
-    struct head *head;        /* own copy; room for a few more fields */
+    struct target *target; /* a reference */
+    struct exchange *down; /* NULL when it is over */
+    struct exchange *up;   /* NULL before and after the upstream */
+    struct head *head;     /* own copy; room for a few more fields */
     const struct filter *const *stack;
-    unsigned at;              /* index of the filter that runs or waits */
+    unsigned at; /* index of the filter that runs or waits */
     /* outcome, for telemetry */
     enum fault fault;
-    unsigned status;          /* as the downstream saw it */
+    unsigned status; /* as the downstream saw it */
     unsigned attempts;
-    int64_t started;          /* monotonic ns */
+    int64_t started;              /* monotonic ns */
     uint64_t bytes_in, bytes_out; /* of the downstream exchange */
-    struct traffic *row;      /* reference; set by forward, or at the end */
-    slice endpoint;           /* text of the last endpoint, in the arena */
-    bool counted;             /* in the worker's requests under way */
-    bool begun;               /* traffic_request_begin was called on `row` */
+    struct traffic *row;          /* reference; set by forward, or at the end */
+    slice endpoint;               /* text of the last endpoint, in the arena */
+    bool counted;                 /* in the worker's requests under way */
+    bool begun; /* traffic_request_begin was called on `row` */
     /* forward.c's own */
     struct acquire acquire;
-    struct endpoint *ep;      /* reference, until the response head */
-    struct backend *backend;  /* reference, until the response head */
-    struct tried tried;       /* until the response head */
-    struct bufq body;         /* request bytes: not yet sent, or kept to be sent
+    struct endpoint *ep;     /* reference, until the response head */
+    struct backend *backend; /* reference, until the response head */
+    struct tried tried;      /* until the response head */
+    struct bufq body;        /* request bytes: not yet sent, or kept to be sent
                                  again */
-    bool keep_body;           /* bytes sent stay in `body` */
-    bool body_gone;           /* bytes were sent and not kept: the last attempt */
-    bool dropping;            /* answered: what the downstream still says is
+    bool keep_body;          /* bytes sent stay in `body` */
+    bool body_gone;     /* bytes were sent and not kept: the last attempt */
+    bool dropping;      /* answered: what the downstream still says is
                                  dropped */
-    bool request_ended;       /* the downstream's request has ended */
-    struct headers trailers;  /* of the request, in the arena */
-    uint64_t sent_up;         /* bytes this attempt's upstream took */
-    uint64_t credited;        /* bytes given back to the downstream */
+    bool request_ended; /* the downstream's request has ended */
+    struct headers trailers; /* of the request, in the arena */
+    uint64_t sent_up;        /* bytes this attempt's upstream took */
+    uint64_t credited;       /* bytes given back to the downstream */
     int64_t attempt_started;
 };
 

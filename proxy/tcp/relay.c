@@ -101,10 +101,10 @@ static void on_fail(struct stream *s, enum status why)
 {
     struct side *from = s->owner;
     struct relay *r = from->relay;
-    enum fault f = from == &r->down ? FAULT_CLIENT_GONE
-                                    : (why == ERR_TIMEOUT
-                                           ? FAULT_UPSTREAM_TIMEOUT
-                                           : FAULT_UPSTREAM_RESET);
+    enum fault f = from == &r->down
+                       ? FAULT_CLIENT_GONE
+                       : (why == ERR_TIMEOUT ? FAULT_UPSTREAM_TIMEOUT
+                                             : FAULT_UPSTREAM_RESET);
     finish(r, STREAM_RESET, f);
 }
 

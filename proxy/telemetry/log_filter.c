@@ -8,8 +8,7 @@ static void write_line(struct request *r, int64_t duration)
 {
     char client[ADDRESS_TEXT];
     const struct target *t = r->target;
-    const struct header *id =
-        headers_find(&r->head->headers, HDR_X_REQUEST_ID);
+    const struct header *id = headers_find(&r->head->headers, HDR_X_REQUEST_ID);
     struct access_entry e = {
         .inbound = t->inbound,
         .http = true,

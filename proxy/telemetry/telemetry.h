@@ -50,18 +50,24 @@ enum counter {
     COUNTER_PLAINTEXT_ACCEPTED,  /* permissive, from unmeshed peers */
     COUNTER_HANDSHAKES_IN_OK,
     COUNTER_HANDSHAKES_IN_FAILED,
-    COUNTER_DETECT_TIMEOUTS,     /* undeclared ports that stayed silent */
+    COUNTER_DETECT_TIMEOUTS, /* undeclared ports that stayed silent */
     COUNTER_UNKNOWN_DESTINATIONS,
-    COUNTER_RETRIES,             /* after "never delivered" */
-    COUNTER_ACCEPT_PAUSES,       /* out of descriptors */
+    COUNTER_RETRIES,       /* after "never delivered" */
+    COUNTER_ACCEPT_PAUSES, /* out of descriptors */
     COUNTER_HANDSHAKES_OUT_OK,
     COUNTER_HANDSHAKES_OUT_FAILED,
     COUNTERS,
 };
 void telemetry_count(struct telemetry *t, enum counter c);
 /* Requests and connections under way, connections open: kept by the worker. */
-enum gauge { GAUGE_INBOUND_CONNECTIONS, GAUGE_OUTBOUND_CONNECTIONS,
-             GAUGE_LINKS_OUT, GAUGE_LINKS_IN, GAUGE_APP_CONNECTIONS, GAUGES };
+enum gauge {
+    GAUGE_INBOUND_CONNECTIONS,
+    GAUGE_OUTBOUND_CONNECTIONS,
+    GAUGE_LINKS_OUT,
+    GAUGE_LINKS_IN,
+    GAUGE_APP_CONNECTIONS,
+    GAUGES
+};
 void telemetry_gauge(struct telemetry *t, enum gauge g, int64_t value);
 /* A failure without a traffic row (nothing resolved yet). */
 void telemetry_fault(struct telemetry *t, bool inbound, enum fault f);
@@ -70,7 +76,7 @@ void telemetry_fault(struct telemetry *t, bool inbound, enum fault f);
 
 struct access_entry {
     bool inbound, http;
-    slice client, peer;        /* address; identity */
+    slice client, peer; /* address; identity */
     slice service, endpoint;
     slice method, authority, path; /* http */
     slice request_id;
@@ -78,7 +84,7 @@ struct access_entry {
     enum fault fault;
     unsigned attempts;
     uint64_t bytes_in, bytes_out;
-    int64_t duration;          /* ns */
+    int64_t duration; /* ns */
     bool secured;
 };
 bool access_log_on(const struct telemetry *t);

@@ -100,8 +100,8 @@ static void set_list(struct backend *b, const struct backend_view *v)
         const struct backend_endpoint *be = &v->endpoints[i];
         if (be->state != use)
             continue;
-        struct endpoint *ep =
-            endpoint_get(b->all->up, be->address, be->identity, be->weight);
+        struct endpoint *ep = endpoint_get(b->all->up, be->address,
+                                           be->identity, be->weight);
         if (!ep)
             continue; /* decode has checked: cannot be */
         ep->load.weight = be->weight;

@@ -8,8 +8,8 @@
 #ifndef TULLE_PROXY_UPSTREAM_ENDPOINT_H
 #define TULLE_PROXY_UPSTREAM_ENDPOINT_H
 
-#include "lib/base/map.h"
 #include "lib/base/log.h"
+#include "lib/base/map.h"
 #include "lib/http/exchange.h"
 #include "lib/link/link.h"
 #include "lib/mesh/views.h"
@@ -26,9 +26,9 @@ struct upstream {
                                       NULL before the first */
     struct http_limits app_limits; /* plain connections */
     int64_t connect_timeout, user_timeout;
-    int64_t pending_timeout;       /* in line for a connection or link */
+    int64_t pending_timeout; /* in line for a connection or link */
     uint32_t max_pending, max_links, max_pool;
-    struct map endpoints;          /* by their keys */
+    struct map endpoints; /* by their keys */
     /* In-process delivery: gives this pod's inbound side one end of a stream,
      * as if `to` had been dialled. False when `to` is not this pod. */
     bool (*is_self)(void *owner, const struct address *to);
@@ -69,11 +69,12 @@ struct endpoint {
     struct endpoint_load load;
     struct list waiters; /* struct acquire */
     uint32_t waiting;
-    struct list links;   /* struct endpoint_link */
+    struct list links;                  /* struct endpoint_link */
     uint32_t links_len, links_dialling; /* retired ones not counted */
-    int64_t dial_failed; /* loop time of the last link that never came up, or 0 */
-    struct list idle;    /* struct pooled, youngest first */
-    struct list busy;    /* struct pooled, dialling or carrying an exchange */
+    int64_t
+        dial_failed;  /* loop time of the last link that never came up, or 0 */
+    struct list idle; /* struct pooled, youngest first */
+    struct list busy; /* struct pooled, dialling or carrying an exchange */
     uint32_t pool_len, pool_dialling;
 };
 

@@ -73,9 +73,9 @@ static void on_down(struct link *l, enum status why, const char *reason)
         ep->dial_failed = loop_now(ep->up->loop);
         if (why == ERR_TLS)
             ep->up->on_handshake(ep->up->owner, false);
-        log_warn(&log, "link failed", "to=%.*s identity=%.*s why=%s reason=\"%s\"",
-                 FMT(ep->text), FMT(ep->identity), status_name(why),
-                 reason ? reason : "");
+        log_warn(&log, "link failed",
+                 "to=%.*s identity=%.*s why=%s reason=\"%s\"", FMT(ep->text),
+                 FMT(ep->identity), status_name(why), reason ? reason : "");
         endpoint_fail_waiters(ep, fault_of_connect(why));
     } else if (ep->waiting) {
         links_grow(ep);
@@ -102,8 +102,8 @@ struct exchange *links_open(struct endpoint *ep)
 {
     struct endpoint_link *bulky = NULL;
     LIST_EACH(node, &ep->links) {
-        struct endpoint_link *el =
-            CONTAINER_OF(node, struct endpoint_link, node);
+        struct endpoint_link *el = CONTAINER_OF(node, struct endpoint_link,
+                                                node);
         if (!el->up || el->retired)
             continue;
         if (link_is_bulky(el->link)) {
@@ -135,8 +135,8 @@ void links_retire(struct endpoint *ep)
 {
     endpoint_ref(ep);
     LIST_EACH(node, &ep->links) {
-        struct endpoint_link *el =
-            CONTAINER_OF(node, struct endpoint_link, node);
+        struct endpoint_link *el = CONTAINER_OF(node, struct endpoint_link,
+                                                node);
         if (!el->up || el->retired)
             continue;
         retired(el);
@@ -153,8 +153,8 @@ void links_close(struct endpoint *ep)
     endpoint_ref(ep);
     while (!list_empty(&ep->links)) {
         node = ep->links.next;
-        struct endpoint_link *el =
-            CONTAINER_OF(node, struct endpoint_link, node);
+        struct endpoint_link *el = CONTAINER_OF(node, struct endpoint_link,
+                                                node);
         struct link *l = el->link;
         forget(el);
         link_close(l); /* its exchanges break; no event comes here */

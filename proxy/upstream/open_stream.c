@@ -35,8 +35,8 @@ static enum fault fault_of_answer(const struct head *answer, enum reset_why why)
 {
     if (!answer)
         return fault_of_reset(why);
-    const struct header *h =
-        headers_find_name(&answer->headers, SLICE(FAULT_HEADER));
+    const struct header *h = headers_find_name(&answer->headers,
+                                               SLICE(FAULT_HEADER));
     enum fault f = h ? fault_find(h->value) : FAULT_NONE;
     return f ? f : FAULT_UPSTREAM_PROTOCOL;
 }
@@ -62,8 +62,7 @@ static void connect_over(struct open_stream *o, struct exchange *x)
     /* The other proxy says best what is wrong with the application: let it. */
     timer_set(&up->loop->timers, &o->timeout,
               loop_now(up->loop) + up->connect_timeout + ANSWER_MARGIN);
-    o->pending =
-        exchange_stream_connect(x, LINK_AUTHORITY, on_connected, o);
+    o->pending = exchange_stream_connect(x, LINK_AUTHORITY, on_connected, o);
     if (o->first.len)
         stream_write(o->pending, o->first.ptr, o->first.len);
 }

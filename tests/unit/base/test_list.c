@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -17,7 +17,7 @@ static void sums_to(struct list *l, int want)
     int got = 0;
 
     LIST_EACH(node, l)
-    got = got * 10 + CONTAINER_OF(node, struct item, link)->n;
+        got = got * 10 + CONTAINER_OF(node, struct item, link)->n;
     assert_int_equal(got, want);
 }
 
@@ -42,7 +42,7 @@ static void links(void **state)
     assert_true(list_empty(&other));
     list_push_back(&l, &b.link);
     LIST_EACH(node, &l)
-    list_remove(node);
+        list_remove(node);
     assert_true(list_empty(&l));
     list_push_back(&l, &b.link);
     assert_ptr_equal(list_pop_front(&l), &b.link);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
 #include "lib/base/settings.h"
 
-#define ROWS(X)                                                                \
-    X(TEXT, node_name, "T_NODE", "none", "The name of the node.")              \
-    X(BOOL, tracing, "T_TRACING", "off", "Whether to trace.")                  \
-    X(UINT, workers, "T_WORKERS", "2", "How many workers.")                    \
-    X(SIZE, max_head, "T_MAX_HEAD", "64Ki", "The largest head.")               \
-    X(MSEC, detect_timeout, "T_DETECT_TIMEOUT", "50ms", "How long to wait.")   \
+#define ROWS(X)                                                              \
+    X(TEXT, node_name, "T_NODE", "none", "The name of the node.")            \
+    X(BOOL, tracing, "T_TRACING", "off", "Whether to trace.")                \
+    X(UINT, workers, "T_WORKERS", "2", "How many workers.")                  \
+    X(SIZE, max_head, "T_MAX_HEAD", "64Ki", "The largest head.")             \
+    X(MSEC, detect_timeout, "T_DETECT_TIMEOUT", "50ms", "How long to wait.") \
     X(DOUBLE, retry_share, "T_RETRY_SHARE", "0.2", "Share of retries.")
 
 struct config {
@@ -22,7 +22,7 @@ struct config {
 };
 
 static const struct settings_row rows[] = {
-#define X(kind, name, env, def, help)                                          \
+#define X(kind, name, env, def, help) \
     SETTINGS_ROW(struct config, kind, name, env, def, help)
     ROWS(X)
 #undef X

@@ -9,9 +9,18 @@
 #include "lib/base/text.h"
 
 enum {
-    F_DATA = 0, F_HEADERS = 1, F_PRIORITY = 2, F_RST = 3, F_SETTINGS = 4,
-    F_PING = 6, F_GOAWAY = 7, F_WINDOW = 8, F_CONTINUATION = 9,
-    F_ACK = 1, F_END_STREAM = 1, F_END_HEADERS = 4,
+    F_DATA = 0,
+    F_HEADERS = 1,
+    F_PRIORITY = 2,
+    F_RST = 3,
+    F_SETTINGS = 4,
+    F_PING = 6,
+    F_GOAWAY = 7,
+    F_WINDOW = 8,
+    F_CONTINUATION = 9,
+    F_ACK = 1,
+    F_END_STREAM = 1,
+    F_END_HEADERS = 4,
 };
 
 UNUSED static void frame_u32(struct text *out, uint32_t n)

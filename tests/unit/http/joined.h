@@ -34,11 +34,11 @@ UNUSED static void joined_turns(struct joined *j, int n)
 }
 
 /* Turns until `cond`; what does not come within so many turns never comes. */
-#define JOINED_UNTIL(j, cond)                                          \
-    do {                                                               \
-        for (int turn_ = 0; turn_ < 100000 && !(cond); turn_++)        \
-            joined_turn(j);                                            \
-        assert_true(cond);                                             \
+#define JOINED_UNTIL(j, cond)                                   \
+    do {                                                        \
+        for (int turn_ = 0; turn_ < 100000 && !(cond); turn_++) \
+            joined_turn(j);                                     \
+        assert_true(cond);                                      \
     } while (0)
 
 static void joined_on_exchange(struct http_conn *c, struct exchange *x)
@@ -103,9 +103,9 @@ UNUSED static void joined_streams(struct joined *j, size_t window, size_t piece)
 
 UNUSED static void joined_serve(struct joined *j, enum version v)
 {
-    j->server = (v == H1 ? h1_server_new : h2_server_new)(
-        &j->loop, j->server_end, &j->limits, SLICE_NONE, &joined_server_events,
-        j);
+    j->server = (v == H1 ? h1_server_new
+                         : h2_server_new)(&j->loop, j->server_end, &j->limits,
+                                          SLICE_NONE, &joined_server_events, j);
 }
 
 UNUSED static void joined_connect(struct joined *j, enum version v)

@@ -95,7 +95,7 @@ struct answers {
     unsigned begun, resets, done;
     size_t most_held; /* of any exchange: received, not yet passed on */
     struct exchange *last;
-    slice peer;       /* of the last request */
+    slice peer; /* of the last request */
     char peer_text[128];
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exchanges between a client and a server connection, both versions, over
  * streams in memory that hand out bytes in pieces of every size. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -293,7 +293,8 @@ static const struct exchange_events half_events = {
     .on_reset = half_reset,
     .on_done = half_done,
 };
-static void half_take(void *arg, struct exchange *x, const struct tls_peer *peer)
+static void half_take(void *arg, struct exchange *x,
+                      const struct tls_peer *peer)
 {
     struct half *f = arg;
     (void)peer;
@@ -381,10 +382,9 @@ static void test_reset_codes(void **state)
     static const struct {
         enum reset_why said, heard;
     } rows[] = {
-        {RESET_CANCELED, RESET_CANCELED},   {RESET_REFUSED, RESET_REFUSED},
-        {RESET_CONNECTION, RESET_CONNECTION},
-        {RESET_TIMEOUT, RESET_CANCELED},    {RESET_PROTOCOL, RESET_PROTOCOL},
-        {RESET_LIMIT, RESET_LIMIT},
+        {RESET_CANCELED, RESET_CANCELED},     {RESET_REFUSED, RESET_REFUSED},
+        {RESET_CONNECTION, RESET_CONNECTION}, {RESET_TIMEOUT, RESET_CANCELED},
+        {RESET_PROTOCOL, RESET_PROTOCOL},     {RESET_LIMIT, RESET_LIMIT},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

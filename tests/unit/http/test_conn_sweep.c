@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Everything that can end a connection, at every byte and in every event: each
  * exchange is told exactly once, and nothing is left. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -178,8 +178,7 @@ static bool settled(const struct sweep *s)
     bool all = s->next == CALLS || !s->j.client || s->j.client->draining;
     for (unsigned i = 0; i < CALLS; i++)
         all = all && !s->calls[i].x;
-    return all && s->j.answers.begun ==
-                      s->j.answers.done + s->j.answers.resets;
+    return all && s->j.answers.begun == s->j.answers.done + s->j.answers.resets;
 }
 
 static void run(struct sweep *s)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP/1 connections against a peer that says what it likes, when it likes. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
@@ -90,8 +90,8 @@ static void test_first(void **state)
         struct rig r;
         rig_init(&r, 0);
         r.j.server = h1_server_new(&r.j.loop, r.j.server_end, &r.j.limits,
-                                   slice_of(pipeline, n),
-                                   &joined_server_events, &r.j);
+                                   slice_of(pipeline, n), &joined_server_events,
+                                   &r.j);
         raw_say(&r.peer, pipeline + n);
         JOINED_UNTIL(&r.j, r.j.answers.done == 5);
         rig_fini(&r);
@@ -381,8 +381,9 @@ static void test_ended(void **state)
     ended("HTTP/1.1 200 OK\r\ncontent-le", false, RESET_CONNECTION);
     ended("", false, RESET_CONNECTION);
     ended("HTTP/1.1 two hundred\r\n\r\n", false, RESET_PROTOCOL);
-    ended("HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-          false, RESET_PROTOCOL);
+    ended(
+        "HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        false, RESET_PROTOCOL);
 }
 
 static void test_head_too_large(void **state)
@@ -446,7 +447,8 @@ static void test_timeouts(void **state)
         struct rig r;
         rig_init(&r, 0);
         r.j.limits.head_timeout = 3 * NSEC_PER_MSEC;
-        r.j.limits.idle_timeout = i == 0 ? 3 * NSEC_PER_MSEC : 1000 * NSEC_PER_SEC;
+        r.j.limits.idle_timeout = i == 0 ? 3 * NSEC_PER_MSEC
+                                         : 1000 * NSEC_PER_SEC;
         joined_serve(&r.j, H1);
         raw_say(&r.peer, rows[i].said);
         int64_t end = clock_mono_ns() + 20 * NSEC_PER_SEC;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An HTTP/2 session against a peer that does as it likes, and what it must never
  * lose: credit. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -216,19 +216,20 @@ static void refused_head(const char *const *fields)
 static void test_refused_heads(void **state)
 {
     static const char *const two_hosts[] = {
-        ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a",
-        "host", "b", NULL};
-    static const char *const no_path[] = {":method", "GET", ":scheme", "http",
-                                          ":authority", "a", NULL};
+        ":method",    "GET", ":scheme", "http", ":path", "/",
+        ":authority", "a",   "host",    "b",    NULL};
+    static const char *const no_path[] = {
+        ":method", "GET", ":scheme", "http", ":authority", "a", NULL};
     static const char *const h2c[] = {
-        ":method", "CONNECT", ":protocol", "h2c", ":scheme", "http", ":path",
-        "/", ":authority", "a", NULL};
+        ":method", "CONNECT", ":protocol",  "h2c", ":scheme", "http",
+        ":path",   "/",       ":authority", "a",   NULL};
     static const char *const connection[] = {
-        ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a",
-        "connection", "close", NULL};
+        ":method",    "GET", ":scheme",    "http",  ":path", "/",
+        ":authority", "a",   "connection", "close", NULL};
     static const char *const lengths[] = {
-        ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a",
-        "content-length", "1", "content-length", "2", NULL};
+        ":method",    "GET", ":scheme",        "http", ":path",          "/",
+        ":authority", "a",   "content-length", "1",    "content-length", "2",
+        NULL};
     (void)state;
     refused_head(two_hosts);
     refused_head(no_path);
@@ -391,8 +392,8 @@ static void test_server_drain(void **state)
     rig_say(&r);
     assert_int_equal(r.j.answers.done, 1);
     /* allow sleep: the notice is 300 ms of the real clock away; polled for */
-    JOINED_UNTIL(&r.j, (usleep(1000),
-                        frames_seen(&r.peer.got).count[F_GOAWAY] == 2));
+    JOINED_UNTIL(&r.j,
+                 (usleep(1000), frames_seen(&r.peer.got).count[F_GOAWAY] == 2));
     assert_int_equal(frames_seen(&r.peer.got).goaway_last, 3);
     frame_request(&r.say, 5, "GET", "/", true); /* too late */
     frame(&r.say, F_DATA, F_END_STREAM, 1, SLICE("abc"));

@@ -57,9 +57,9 @@ static void rig_init(struct rig *r)
     *r = (struct rig){0};
     turner_init(&r->t);
     assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &r->at), OK);
-    assert_int_equal(listener_open(&r->listener, &r->t.loop, &r->at, &lo,
-                                   &events, r, &e),
-                     OK);
+    assert_int_equal(
+        listener_open(&r->listener, &r->t.loop, &r->at, &lo, &events, r, &e),
+        OK);
     r->at = *listener_address(r->listener);
 }
 
@@ -183,8 +183,8 @@ static void test_in_use(void **state)
     struct rig r;
     (void)state;
     rig_init(&r);
-    assert_int_equal(
-        listener_open(&l, &r.t.loop, &r.at, &lo, &events, &r, &e), ERR_EXISTS);
+    assert_int_equal(listener_open(&l, &r.t.loop, &r.at, &lo, &events, &r, &e),
+                     ERR_EXISTS);
     rig_fini(&r);
 }
 

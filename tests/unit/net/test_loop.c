@@ -177,9 +177,12 @@ static void test_posts(void **state)
     rig_init(&r);
     for (int t = 0; t < THREADS; t++) {
         for (int i = 0; i < POSTS; i++)
-            all[t][i] = (struct numbered){.post.run = on_post, .rig = &r,
-                                          .thread = t, .number = i,
-                                          .expected = expected, .seen = &seen};
+            all[t][i] = (struct numbered){.post.run = on_post,
+                                          .rig = &r,
+                                          .thread = t,
+                                          .number = i,
+                                          .expected = expected,
+                                          .seen = &seen};
         assert_int_equal(pthread_create(&threads[t], NULL, poster, all[t]), 0);
     }
     loop_run(&r.loop);
@@ -211,8 +214,10 @@ static void test_post_and_fini(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flush),  cmocka_unit_test(test_flush_rounds),
-        cmocka_unit_test(test_reap),   cmocka_unit_test(test_posts),
+        cmocka_unit_test(test_flush),
+        cmocka_unit_test(test_flush_rounds),
+        cmocka_unit_test(test_reap),
+        cmocka_unit_test(test_posts),
         cmocka_unit_test(test_post_and_fini),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

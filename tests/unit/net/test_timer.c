@@ -202,7 +202,7 @@ static void test_closed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many),      cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_many),       cmocka_unit_test(test_moved),
         cmocka_unit_test(test_past_again), cmocka_unit_test(test_meddling),
         cmocka_unit_test(test_closed),
     };

@@ -210,8 +210,8 @@ static void alpn_unanswered(void **state)
 {
     struct fixture *f = *state;
     struct tls_settings *ct = client_of(f->web);
-    struct tls_settings *st =
-        make(&(struct tls_options){.role = TLS_SERVER}, f->db);
+    struct tls_settings *st = make(&(struct tls_options){.role = TLS_SERVER},
+                                   f->db);
     struct pki_end c, s;
 
     join(ct, DB, st, SLICE_NONE, NULL, &c, &s);

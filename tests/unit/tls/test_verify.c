@@ -269,8 +269,8 @@ static void add_chain(SSL_CTX *ctx, struct fixture *f, enum issuer which)
 /* A peer that checks nothing and shows what it is told to. `cert` may be NULL. */
 static SSL_CTX *bad_peer(bool server, const struct pki_cert *cert)
 {
-    SSL_CTX *ctx =
-        SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method()
+                                      : TLS_client_method());
 
     SSL_CTX_set_security_level(ctx, 0);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
@@ -495,8 +495,8 @@ static void two_roots(void **state)
                                       NULL, slice_str(both), NULL),
                      OK);
     for (int i = 0; i < 2; i++) {
-        struct pki_cert leaf =
-            pki_make(roots[i], (struct pki_spec){URI(RIGHT)});
+        struct pki_cert leaf = pki_make(roots[i],
+                                        (struct pki_spec){URI(RIGHT)});
         SSL_CTX *peer = bad_peer(true, &leaf);
         struct pki_end ours, theirs;
         pki_connect(&ours, tls_settings_ctx(client), &theirs, peer);
