@@ -259,16 +259,17 @@ static void xs_close(struct stream *s, enum stream_close how)
     struct exchange_stream *e = self(s);
     if (s->closed)
         return;
-    if (how == STREAM_FLUSH)
-        xs_end(s);
-    s->closed = true;
+    bool ended = s->ended_out;
+    s->closed = s->ended_out = true;
     s->reading = false;
     e->connected = NULL;
     if (e->x && how == STREAM_FLUSH && e->x->head_out) {
         e->lingering = true; /* what is queued still goes */
+        timer_set(&s->loop->timers, &e->linger, loop_now(s->loop) + LINGER);
         exchange_consumed(e->x, e->in.len);
         bufq_drop(&e->in, e->in.len);
-        timer_set(&s->loop->timers, &e->linger, loop_now(s->loop) + LINGER);
+        if (!ended && e->x)
+            exchange_send_body(e->x, SLICE_NONE, true);
         return;
     }
     struct exchange *x = e->x;
@@ -330,6 +331,8 @@ void exchange_stream_confirm(struct stream *s)
     head_init_response(&head, 200, NULL, 0);
     if (e->x)
         exchange_send_head(e->x, &head, false);
+    if (e->x && s->ended_out) /* before it could be said */
+        exchange_send_body(e->x, SLICE_NONE, true);
 }
 
 void exchange_stream_refuse(struct stream *s, unsigned status,

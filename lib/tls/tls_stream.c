@@ -48,6 +48,7 @@ struct tls_stream {
     bool input_ended;   /* close_notify came */
     bool lower_ended;   /* FIN without close_notify so far */
     bool notify_sent;
+    bool closing; /* the owner has given it away: it hears nothing more */
     struct bufq plain, held;
     const char *in; /* lent ciphertext */
     size_t in_len;
@@ -161,7 +162,8 @@ static void fail(struct tls_stream *t, enum status why)
     t->s.reading = false;
     stream_read(t->lower, false);
     bufq_drop(&t->plain, t->plain.len);
-    t->s.events->on_fail(&t->s, why);
+    if (!t->closing)
+        t->s.events->on_fail(&t->s, why);
 }
 
 /* ---- handshake ---- */
@@ -278,7 +280,9 @@ static void input_run(struct tls_stream *t)
         int err = rc > 0 ? SSL_ERROR_NONE : SSL_get_error(t->ssl, rc);
         if (n)
             t->s.events->on_data(&t->s, buf, n);
-        if (t->s.closed || rc > 0)
+        /* An owner that stopped hears of the end when it reads again: OpenSSL
+         * says the same then. */
+        if (rc > 0 || t->s.closed || !t->s.reading || t->state != TLS_OPEN)
             continue;
         if (err == SSL_ERROR_WANT_READ) {
             if (t->lower_ended) /* a cut without close_notify */
@@ -477,10 +481,9 @@ static void tls_close(struct stream *s, enum stream_close how)
     struct tls_stream *t = self(s);
     if (s->closed)
         return;
+    t->closing = true;
     if (how == STREAM_FLUSH && t->state == TLS_OPEN)
         encrypt(t, true);
-    if (s->closed)
-        return;
     if (how != STREAM_RESET && t->state == TLS_OPEN && !t->notify_sent) {
         t->notify_sent = true;
         SSL_shutdown(t->ssl); /* or OpenSSL drops the session from its cache */
