@@ -124,12 +124,12 @@ static void turn(struct rig *r)
     uv_run(&r->loop.uv, UV_RUN_NOWAIT);
 }
 
-#define UNTIL(r, cond)                                                 \
-    do {                                                               \
-        int64_t end_ = clock_mono_ns() + 30 * NSEC_PER_SEC;            \
-        while (!(cond) && clock_mono_ns() < end_)                      \
-            turn(r);                                                   \
-        assert_true(cond);                                             \
+#define UNTIL(r, cond)                                      \
+    do {                                                    \
+        int64_t end_ = clock_mono_ns() + 30 * NSEC_PER_SEC; \
+        while (!(cond) && clock_mono_ns() < end_)           \
+            turn(r);                                        \
+        assert_true(cond);                                  \
     } while (0)
 
 static void rig_streams(struct rig *r, size_t piece)
@@ -505,8 +505,10 @@ static void test_garbage(void **state)
     struct rig r;
     (void)state;
     rig_open(&r, 0);
-    stream_write(r.client.lower, "\x17\x03\x03\x00\x20garbagegarbagegarbage"
-                                 "garbagegarbage", 40);
+    stream_write(r.client.lower,
+                 "\x17\x03\x03\x00\x20garbagegarbagegarbage"
+                 "garbagegarbage",
+                 40);
     UNTIL(&r, r.server.fails);
     assert_int_equal(r.server.why, ERR_TLS);
     rig_fini(&r);
@@ -559,7 +561,8 @@ static void test_broken_while_open(void **state)
 
 /* ---- set-up ---- */
 
-static struct tls_settings *settings(struct tls_identity *id, enum tls_role role)
+static struct tls_settings *settings(struct tls_identity *id,
+                                     enum tls_role role)
 {
     struct tls_options opt = {.role = role,
                               .alpn = {TLS_ALPN_LINK},
