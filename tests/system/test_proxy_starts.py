@@ -29,6 +29,7 @@ def fails(binaries, folder, arguments, files=(("b.pem", ""), ("token", "x"))):
     for name, text in files:
         (folder / name).write_text(text)
     done = subprocess.run(
+        # allow fixed-port: nobody listens and nothing is dialled
         [f"{binaries}/proxy/tulle-proxy", "--controller", "127.0.0.1:9",
          "--bundle", "b.pem", "--join-token-file", "token",
          "--admin", "127.0.0.1:0", *arguments],
@@ -58,8 +59,10 @@ def test_admin_port_in_use(binaries, tmp_path, taken):
 @pytest.mark.parametrize("arguments, word", [
     (["--bundle", "none.pem"], "none.pem"),
     (["--controller", "controller:80"], "controller:80"),
+    # allow fixed-port: nobody listens and nothing is dialled
     (["--controller", ",".join(["127.0.0.1:9"] * 9)], "controller"),
     (["--outbound", "127.0.0.1:0=a:80"], "a:80"),
+    # allow fixed-port: nobody listens and nothing is dialled
     (["--inbound", "here=127.0.0.1:80"], "here"),
     (["--attempts", "0"], "attempts"),
     (["--max-connections", "1", "--workers", "2"], "max-connections"),
