@@ -89,8 +89,7 @@ static void on_flush(struct flush *f)
         e->s.events->on_fill(&e->s);
     if (e->s.closed || e->told_fail)
         return;
-    if (!e->s.ended_out && e->peer->in.len < e->pair->window &&
-        e->s.events->on_drained)
+    if (e->peer->in.len < e->pair->window && e->s.events->on_drained)
         e->s.events->on_drained(&e->s);
     if (e->s.closed || !e->s.reading)
         return;
