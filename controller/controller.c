@@ -32,7 +32,7 @@ struct controller {
     const struct controller_config *config;
     struct loop loop;
     struct signals *signals;
-    struct ca *ca;
+    struct authority *authority;
     struct registry *registry;
     struct source *source;
     struct resolve_settings resolve;
@@ -137,8 +137,8 @@ static enum status new_serving(struct controller *c, struct tls_settings **out,
     int64_t date = today(), left;
     enum status rc;
 
-    rc = serving_new(out, c->ca, c->config->trust_domain, c->resolve.bundle,
-                     date, life, &c->serving_not_after, e);
+    rc = serving_new(out, c->authority, c->config->trust_domain, date, life,
+                     &c->serving_not_after, e);
     if (rc)
         return rc;
     left = c->serving_not_after - date;
@@ -258,7 +258,7 @@ static enum status render_metrics(void *arg, struct text *out)
         .registry = c->registry,
         .publisher = c->publisher,
         .issuer = &c->issuer,
-        .root_not_after = ca_not_after(c->ca),
+        .root_not_after = authority_not_after(c->authority),
         .serving_not_after = c->serving_not_after,
     };
 
@@ -291,14 +291,13 @@ static void prepare(struct controller *c)
     c->registry = registry_new();
     c->resolve = (struct resolve_settings){
         .trust_domain = cfg->trust_domain,
-        .bundle = ca_cert_pem(c->ca),
+        .bundle = authority_bundle(c->authority),
         .default_mtls = cfg->default_mtls_mode,
     };
     c->publisher = publisher_new(&c->loop, c->registry, &c->resolve, &lim);
     c->issuer = (struct issuer){
-        .ca = c->ca,
+        .authority = c->authority,
         .state = cfg->state,
-        .bundle = ca_cert_pem(c->ca),
         .rules = {.trust_domain = cfg->trust_domain,
                   .life = cfg->cert_life / NSEC_PER_SEC,
                   .renew_by_certificate = true,
@@ -333,14 +332,16 @@ enum status controller_run(const struct controller_config *config,
                            struct error *e)
 {
     struct controller c = {.config = config, .e = e};
+    struct ca *ca = NULL;
     enum status rc = loop_init(&c.loop, CHUNKS_KEPT, e);
 
     if (rc)
         return rc;
-    rc = ca_store_open(&c.ca, config->state, config->trust_domain, today(),
+    rc = ca_store_open(&ca, config->state, config->trust_domain, today(),
                        config->root_life / NSEC_PER_SEC, e);
     if (rc)
         goto out;
+    c.authority = authority_of(ca);
     prepare(&c);
     rc = start(&c, e);
     if (rc) {
@@ -354,6 +355,6 @@ out:
     publisher_free(c.publisher);
     controller_metrics_free(c.metrics);
     registry_free(c.registry);
-    ca_free(c.ca);
+    authority_free(c.authority);
     return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A call is one request: routed by its head, then either a certificate (body
- * collected, one answer) or a session (lines in, lines out until either ends).
+ * collected, one answer, perhaps later) or a session (lines in, lines out until either ends).
  * It ends with its exchange: on_done, on_reset, or our own reset. */
 #include "controller/subscribe/server.h"
 
@@ -40,6 +40,8 @@ struct call {
     const struct tls_peer *peer; /* lives as long as the exchange */
     enum call_kind kind;
     struct text body;
+    struct arena arena; /* of the decoded body */
+    struct issue_job job;
     struct seat seat;
     struct reap reap;
 };
@@ -52,6 +54,7 @@ static void call_free(struct reap *r)
 
     publisher_leave(&c->seat);
     text_fini(&c->body);
+    arena_reset(&c->arena);
     mem_free(c);
 }
 
@@ -62,6 +65,7 @@ static void call_over(struct call *c)
     if (!c->x)
         return;
     c->x = NULL;
+    issuer_cancel(&c->job);
     list_remove(&c->node);
     c->api->calls_len--;
     loop_reap(c->api->loop, &c->reap, call_free);
@@ -116,6 +120,9 @@ static unsigned status_of(enum status rc)
         return 403;
     case ERR_RESOURCES:
         return 429;
+    case ERR_AGAIN:
+    case ERR_IO:
+        return 503; /* not the caller's fault: it comes again */
     default:
         return 500;
     }
@@ -124,8 +131,8 @@ static unsigned status_of(enum status rc)
 static void answer_certificate(struct call *c, const struct issued *is)
 {
     struct certificate_answer a = {
-        .chain = slice_str(is->leaf),
-        .bundle = c->api->issuer->bundle,
+        .chain = slice_str(is->chain),
+        .bundle = authority_bundle(c->api->issuer->authority),
         .renew_at = is->grant.renew_at,
     };
     struct text body;
@@ -143,25 +150,30 @@ static void answer_certificate(struct call *c, const struct issued *is)
     text_fini(&body);
 }
 
+static void on_issued(struct issue_job *job, enum status rc,
+                      const struct issued *is, const struct error *e)
+{
+    struct call *c = CONTAINER_OF(job, struct call, job);
+
+    if (rc)
+        refuse(c, status_of(rc), e->text);
+    else
+        answer_certificate(c, is);
+}
+
 static void issue(struct call *c)
 {
     struct certificate_request req;
-    struct issued is = {0};
-    struct arena arena;
     struct error e;
-    enum status rc;
+    enum status rc = certificate_request_decode(text_slice(&c->body), &c->arena,
+                                                &req, &e);
 
-    arena_init(&arena, 2 * CERTIFICATE_BODY_MAX);
-    rc = certificate_request_decode(text_slice(&c->body), &arena, &req, &e);
-    if (!rc)
-        rc = issuer_issue(c->api->issuer, &req, c->peer, loop_now(c->api->loop),
-                          clock_real_ns() / NSEC_PER_SEC, &is, &e);
     if (rc)
         refuse(c, status_of(rc), e.text);
     else
-        answer_certificate(c, &is);
-    mem_free(is.leaf);
-    arena_reset(&arena);
+        issuer_begin(c->api->issuer, &c->job, &req, c->peer,
+                     loop_now(c->api->loop), clock_real_ns() / NSEC_PER_SEC,
+                     on_issued);
 }
 
 static void certificate_body(struct call *c, slice data, bool end)
@@ -334,6 +346,7 @@ static void on_request(void *arg, struct exchange *x,
     c->x = x;
     c->peer = peer;
     text_init(&c->body, CERTIFICATE_BODY_MAX);
+    arena_init(&c->arena, 2 * CERTIFICATE_BODY_MAX);
     list_init(&c->seat.node);
     list_push_back(&a->calls, &c->node);
     a->calls_len++;

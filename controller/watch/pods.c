@@ -5,7 +5,7 @@
 #include "lib/mesh/identity.h"
 #include "lib/mesh/labels.h"
 
-enum { PORTS_MAX = 1000, IPS_MAX = 16 };
+enum { PORTS_MAX = 1000, IPS_MAX = 16, DEATH_TEXT_MAX = 512 };
 
 typedef VEC(uint16_t) port_list;
 
@@ -140,6 +140,55 @@ static enum status decode_ips(struct record *r, struct json status,
     return rc;
 }
 
+/* What one of our containers died of, for people: its last words, or the reason
+ * that the kubelet gives. Only while it is not running. */
+static enum status decode_death(struct record *r, struct json container,
+                                struct error *e)
+{
+    struct json state = json_get(container, "state");
+    struct json dead = json_get(state, "terminated");
+    slice text = SLICE_NONE;
+    int64_t code = 0;
+    enum status rc;
+
+    if (json_present(json_get(state, "waiting")))
+        dead = json_get(json_get(container, "lastState"), "terminated");
+    if (!json_present(dead))
+        return OK;
+    rc = json_opt_int(dead, "exitCode", INT32_MIN, INT32_MAX, &code, e);
+    if (rc || code == 0)
+        return rc;
+    rc = json_opt_string(dead, "message", &text, e);
+    if (!rc && slice_empty(text))
+        rc = json_opt_string(dead, "reason", &text, e);
+    if (rc)
+        return rc;
+    text = slice_sub(slice_trim(text), 0, DEATH_TEXT_MAX);
+    rc = arena_copy(&r->arena, text, &r->pod.init_problem);
+    return rc ? json_error(dead, rc, e, "is too long") : OK;
+}
+
+static enum status decode_sidecar(struct record *r, struct json status,
+                                  struct error *e)
+{
+    struct json all = {0};
+    enum status rc = json_opt_array(status, "initContainerStatuses", &all, e);
+
+    for (struct json i = json_first(all); json_present(i) && !rc;
+         i = json_next(i)) {
+        slice name = SLICE_NONE;
+
+        rc = json_opt_string(i, "name", &name, e);
+        if (!rc && slice_eq(name, SLICE(CONTAINER_PROXY)))
+            rc = json_opt_bool(i, "ready", &r->pod.proxy_ready, e);
+        else if (!rc && !slice_eq(name, SLICE(CONTAINER_INIT)))
+            continue;
+        if (!rc)
+            rc = decode_death(r, i, e);
+    }
+    return rc;
+}
+
 static enum status decode_status(struct record *r, struct json obj,
                                  struct error *e)
 {
@@ -152,8 +201,12 @@ static enum status decode_status(struct record *r, struct json obj,
     if (!rc)
         rc = json_opt_string(status, "phase", &phase, e);
     r->pod.live = slice_eq(phase, SLICE("Running"));
+    r->pod.finished = slice_eq(phase, SLICE("Succeeded")) ||
+                      slice_eq(phase, SLICE("Failed"));
     if (!rc)
         rc = decode_ips(r, status, e);
+    if (!rc)
+        rc = decode_sidecar(r, status, e);
     return rc;
 }
 

@@ -28,6 +28,18 @@
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 
+/* The roots, in every namespace that may have meshed pods. */
+#define TRUST_BUNDLE_NAME "tulle-trust-bundle" /* a ConfigMap */
+#define TRUST_BUNDLE_KEY "bundle.pem"
+
+/* The injector's webhook: the configuration (its caBundle is the leader's to
+ * write), and the Secret with its serving certificate. */
+#define WEBHOOK_NAME "tulle-injector"
+#define WEBHOOK_SECRET "tulle-injector-serving"
+#define WEBHOOK_SERVICE "tulle-injector"
+/* Field manager of what the controller applies. */
+#define FIELD_MANAGER "tulle-controller"
+
 /* The containers that make a pod meshed. */
 #define CONTAINER_PROXY "tulle-proxy"
 #define CONTAINER_INIT "tulle-init"
