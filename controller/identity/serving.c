@@ -60,3 +60,16 @@ enum status serving_new(struct tls_settings **out, const struct authority *a,
     mem_free(leaf);
     return rc;
 }
+
+enum status serving_client(struct tls_settings **out,
+                           const struct tls_settings *serving, slice bundle,
+                           struct error *e)
+{
+    static const struct tls_options options = {
+        .role = TLS_CLIENT,
+        .alpn = {TLS_ALPN_H2},
+    };
+
+    return tls_settings_new(out, &options, tls_settings_identity(serving),
+                            bundle, e);
+}

@@ -13,5 +13,9 @@
 CHECKED enum status serving_new(struct tls_settings **out, const struct authority *a,
                                 slice trust_domain, int64_t date, int64_t life,
                                 int64_t *not_after, struct error *e);
+/* The same certificate, to call other replicas with. Gives a reference. */
+CHECKED enum status serving_client(struct tls_settings **out,
+                                   const struct tls_settings *serving,
+                                   slice bundle, struct error *e);
 
 #endif

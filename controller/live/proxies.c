@@ -54,6 +54,12 @@ static bool state_eq(struct proxy_state *a, struct proxy_state *b)
     return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after;
 }
 
+static bool numbers_eq(const struct proxy_state *a, const struct proxy_state *b)
+{
+    return a->requests == b->requests && a->failures == b->failures &&
+           a->connections == b->connections && a->secured == b->secured;
+}
+
 static void known_set(struct known *k, const struct proxy_state *s)
 {
     struct proxy_state copy = *s;
@@ -122,9 +128,9 @@ static void pod_free(struct proxies *p, struct pod *pod)
 }
 
 /* Tells, then lets go of a pod of which nobody says anything any more. */
-static void tell(struct proxies *p, struct pod *pod)
+static void tell(struct proxies *p, struct pod *pod, bool numbers)
 {
-    p->changed(p->arg, slice_str(pod->key));
+    p->changed(p->arg, slice_str(pod->key), numbers);
     if (list_empty(&pod->known))
         pod_free(p, pod);
 }
@@ -136,24 +142,26 @@ void proxies_put(struct proxies *p, unsigned replica,
     char buf[KEY_TEXT];
     struct pod *pod = pod_take(p, pod_key(buf, s));
     struct known *k = find(pod, replica);
+    bool same = false;
 
     if (!k) {
         k = MEM_NEW(struct known);
         k->replica = replica;
         list_push_front(&pod->known, &k->node);
-    } else if (state_eq(&k->state, &now)) {
-        k->seen = true;
-        return;
+    } else {
+        same = state_eq(&k->state, &now);
     }
     k->seen = true;
+    if (same && numbers_eq(&k->state, &now))
+        return;
     known_set(k, s);
-    tell(p, pod);
+    tell(p, pod, same);
 }
 
 static void drop(struct proxies *p, struct pod *pod, struct known *k)
 {
     known_free(k);
-    tell(p, pod);
+    tell(p, pod, false);
 }
 
 void proxies_del(struct proxies *p, unsigned replica, slice key)
@@ -177,6 +185,15 @@ void proxies_forget(struct proxies *p, unsigned replica)
         if (k)
             drop(p, value, k);
     }
+}
+
+const struct proxy_state *proxies_at(const struct proxies *p, unsigned replica,
+                                     slice key)
+{
+    const struct pod *pod = map_get(&p->pods, key);
+    const struct known *k = pod ? find(pod, replica) : NULL;
+
+    return k ? &k->state : NULL;
 }
 
 const struct proxy_state *proxies_find(const struct proxies *p, slice key)

@@ -9,8 +9,8 @@
 
 struct proxies;
 
-/* `pod` is "ns/pod". */
-typedef void proxy_changed_fn(void *arg, slice pod);
+/* `pod` is "ns/pod"; `numbers`: nothing but its numbers moved. */
+typedef void proxy_changed_fn(void *arg, slice pod, bool numbers);
 
 /* Borrows the publisher. Gives it. */
 struct proxies *proxies_new(struct loop *l, const struct publisher *p,
@@ -25,6 +25,10 @@ void proxies_del(struct proxies *p, unsigned replica, slice pod);
 /* The replica is gone: so is all that it said. */
 void proxies_forget(struct proxies *p, unsigned replica);
 
+/* What one replica (0: here) says; NULL: nothing. Borrows until the next
+ * change. */
+const struct proxy_state *proxies_at(const struct proxies *p, unsigned replica,
+                                     slice pod);
 /* NULL: no session anywhere, as far as we know. Borrows until the next change. */
 const struct proxy_state *proxies_find(const struct proxies *p, slice pod);
 /* Walks those with a session here (replica 0) or all of a replica's; start with

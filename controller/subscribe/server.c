@@ -20,16 +20,19 @@ struct mesh_api {
     slice trust_domain;
     struct issuer *issuer;
     struct publisher *publisher;
+    struct gather *gather;
     struct list calls;
+    struct timer beat; /* of replicas */
     struct reap reap;
     size_t calls_len;
-    bool draining;
+    bool draining, leading, shedding;
 };
 
 enum call_kind {
     CALL_NEW,
     CALL_CERTIFICATE,
     CALL_SESSION,
+    CALL_REPLICA,
     CALL_ANSWERED, /* what still comes is of no interest */
 };
 
@@ -43,6 +46,7 @@ struct call {
     struct arena arena; /* of the decoded body */
     struct issue_job job;
     struct seat seat;
+    struct replica replica;
     struct reap reap;
 };
 
@@ -66,6 +70,7 @@ static void call_over(struct call *c)
         return;
     c->x = NULL;
     issuer_cancel(&c->job);
+    gather_leave(&c->replica);
     list_remove(&c->node);
     c->api->calls_len--;
     loop_reap(c->api->loop, &c->reap, call_free);
@@ -240,9 +245,14 @@ static void session_begin(struct call *c, bool end)
         refuse(c, 403, "a session needs the certificate of a workload");
         return;
     }
-    if (c->api->draining || end) {
-        refuse(c, c->api->draining ? 503 : 400,
-               end ? "a session needs a body" : "this controller is leaving");
+    if (end) {
+        refuse(c, 400, "a session needs a body");
+        return;
+    }
+    if (c->api->draining || c->api->shedding) {
+        refuse(c, 503,
+               c->api->draining ? "this controller is leaving"
+                                : "this controller has lost the API server");
         return;
     }
     c->kind = CALL_SESSION;
@@ -260,6 +270,63 @@ static void session_body(struct call *c, slice data, bool end)
         exchange_send_body(c->x, SLICE_NONE, true);
 }
 
+/* --- POST /v1/replica --- */
+
+static void on_silent(struct replica *r)
+{
+    struct call *c = CONTAINER_OF(r, struct call, replica);
+
+    log_warn(&log_, "a replica is silent", "");
+    call_reset(c, RESET_TIMEOUT);
+}
+
+static void replica_begin(struct call *c, bool end)
+{
+    struct mesh_api *a = c->api;
+    struct header fields[2];
+    struct head head;
+
+    if (!c->peer || !controller_name_is(c->peer->name, a->trust_domain)) {
+        refuse(c, 403, "only controllers may say that");
+        return;
+    }
+    if (end || !a->gather || !a->leading || a->draining ||
+        gather_join(a->gather, &c->replica)) {
+        refuse(c, 503, "this controller does not lead");
+        return;
+    }
+    c->replica.on_silent = on_silent;
+    head_init_response(&head, 200, fields, 2);
+    exchange_send_head(c->x, &head, false);
+}
+
+static void replica_body(struct call *c, slice data, bool end)
+{
+    struct error e;
+
+    if (gather_input(&c->replica, data, &e)) {
+        log_warn(&log_, "a replica makes no sense", "why=" LOG_QUOTED,
+                 FMT(slice_str(e.text)));
+        call_reset(c, RESET_PROTOCOL);
+    } else if (end && !c->x->end_out) {
+        exchange_send_body(c->x, SLICE_NONE, true);
+    }
+}
+
+static void on_beat(struct timer *t)
+{
+    struct mesh_api *a = CONTAINER_OF(t, struct mesh_api, beat);
+
+    LIST_EACH(node, &a->calls) {
+        struct call *c = CONTAINER_OF(node, struct call, node);
+
+        if (c->kind == CALL_REPLICA && !c->x->end_out)
+            exchange_send_body(c->x, SLICE("{\"type\":\"heartbeat\"}\n"),
+                               false);
+    }
+    timer_set(&a->loop->timers, t, loop_now(a->loop) + REPLICA_BEAT);
+}
+
 /* --- exchange --- */
 
 static void route(struct call *c, const struct head *head, bool end)
@@ -271,12 +338,16 @@ static void route(struct call *c, const struct head *head, bool end)
         c->kind = CALL_CERTIFICATE;
     else if (slice_eq(path, SLICE("/v1/session")))
         c->kind = CALL_SESSION;
+    else if (slice_eq(path, SLICE("/v1/replica")))
+        c->kind = CALL_REPLICA;
     if (c->kind == CALL_NEW)
         refuse(c, 404, "there is no such page here");
     else if (head->method_id != HTTP_POST)
         refuse(c, 405, "only POST");
     else if (c->kind == CALL_SESSION)
         session_begin(c, end);
+    else if (c->kind == CALL_REPLICA)
+        replica_begin(c, end);
     else if (end)
         certificate_body(c, SLICE_NONE, true);
 }
@@ -294,6 +365,8 @@ static void on_body(struct exchange *x, slice data, bool end)
         session_body(c, data, end);
     else if (c->kind == CALL_CERTIFICATE)
         certificate_body(c, data, end);
+    else if (c->kind == CALL_REPLICA)
+        replica_body(c, data, end);
     if (c->x)
         exchange_consumed(x, data.len);
 }
@@ -371,6 +444,8 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
     a->trust_domain = opt->trust_domain;
     a->issuer = opt->issuer;
     a->publisher = opt->publisher;
+    a->gather = opt->gather;
+    timer_init(&a->beat, on_beat);
     list_init(&a->calls);
     /* Sessions watch over silence themselves, and sooner. */
     http.limits.body_timeout = 60 * NSEC_PER_SEC;
@@ -379,6 +454,8 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
         mem_free(a);
         return rc;
     }
+    if (a->gather)
+        timer_set(&l->timers, &a->beat, loop_now(l) + REPLICA_BEAT);
     *out = a;
     return OK;
 }
@@ -393,15 +470,36 @@ void mesh_api_set_tls(struct mesh_api *a, struct tls_settings *tls)
     http_server_set_tls(a->http, tls);
 }
 
-void mesh_api_drain(struct mesh_api *a)
+/* Tells all of a kind that we are through: they come again, elsewhere. */
+static void end_all(struct mesh_api *a, enum call_kind kind)
 {
-    a->draining = true;
     LIST_EACH(node, &a->calls) {
         struct call *c = CONTAINER_OF(node, struct call, node);
 
-        if (c->kind == CALL_SESSION)
+        if (c->kind == kind && !c->x->end_out)
             exchange_send_body(c->x, SLICE_NONE, true);
     }
+}
+
+void mesh_api_lead(struct mesh_api *a, bool leading)
+{
+    a->leading = leading;
+    if (!leading)
+        end_all(a, CALL_REPLICA);
+}
+
+void mesh_api_shed(struct mesh_api *a, bool shed)
+{
+    a->shedding = shed;
+    if (shed)
+        end_all(a, CALL_SESSION);
+}
+
+void mesh_api_drain(struct mesh_api *a)
+{
+    a->draining = true;
+    end_all(a, CALL_SESSION);
+    end_all(a, CALL_REPLICA);
     http_server_drain(a->http);
 }
 
@@ -423,6 +521,7 @@ void mesh_api_close(struct mesh_api *a)
         return;
     while ((node = a->calls.next) != &a->calls)
         call_reset(CONTAINER_OF(node, struct call, node), RESET_CANCELED);
+    timer_stop(&a->loop->timers, &a->beat);
     http_server_close(a->http);
     a->http = NULL;
     loop_reap(a->loop, &a->reap, mesh_api_free);

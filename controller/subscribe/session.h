@@ -72,6 +72,8 @@ struct proxy_state {
     slice problem;      /* why it refused what it was told; empty: nothing */
     bool in_sync;
     int64_t cert_not_after; /* seconds since 1970 */
+    /* Since the proxy started, as it last reported. */
+    uint64_t requests, failures, connections, secured;
 };
 /* Borrows until the session's next input or flush. */
 void session_state(const struct session *s, struct proxy_state *out);

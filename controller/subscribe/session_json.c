@@ -47,6 +47,10 @@ void session_state(const struct session *s, struct proxy_state *out)
         .problem = first_nack(s),
         .in_sync = session_in_sync(s),
         .cert_not_after = s->cert_not_after,
+        .requests = s->report.requests,
+        .failures = s->report.failures,
+        .connections = s->report.connections,
+        .secured = s->report.secured,
     };
     workload_state(s, out);
     if (s->report.any && s->report.cert_not_after > out->cert_not_after)
