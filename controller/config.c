@@ -25,6 +25,13 @@ static enum status set(struct controller_config *c, slice name, slice value,
     return rc;
 }
 
+/* `--kubernetes` alone is a switch that is on. */
+static bool is_switch(slice name)
+{
+    return slice_eq(name, SLICE("kubernetes")) ||
+           slice_eq(name, SLICE("log-json"));
+}
+
 static enum status take_arguments(struct controller_config *c, int argc,
                                   char **argv, bool *help, struct error *e)
 {
@@ -40,11 +47,17 @@ static enum status take_arguments(struct controller_config *c, int argc,
             return error_set(e, ERR_INVALID, "'%s' is no setting", argv[i]);
         arg = slice_sub(arg, 2, arg.len);
         if (!slice_cut(arg, '=', &name, &value)) {
+            bool last = i + 1 == argc ||
+                        slice_starts(slice_str(argv[i + 1]), SLICE("--"));
+
             name = arg;
-            if (++i == argc)
+            if (is_switch(name) && last)
+                value = SLICE("true");
+            else if (++i == argc)
                 return error_set(e, ERR_INVALID, "--%.*s: a value is missing",
                                  FMT(name));
-            value = slice_str(argv[i]);
+            else
+                value = slice_str(argv[i]);
         }
         rc = set(c, name, value, e);
         if (rc)
@@ -67,6 +80,20 @@ static enum status check_addresses(struct controller_config *c, struct error *e)
                          "--admin: '%.*s' is not a loopback address",
                          FMT(c->admin));
     return OK;
+}
+
+static enum status check_source(const struct controller_config *c,
+                                struct error *e)
+{
+    int n = !slice_empty(c->source) + !slice_empty(c->kubeconfig) +
+            c->kubernetes;
+
+    if (n == 1)
+        return OK;
+    return error_set(e, ERR_INVALID,
+                     "%s: expected one of --source FOLDER, --kubernetes and "
+                     "--kubeconfig FILE",
+                     n ? "more than one source" : "no source");
 }
 
 static enum status check(struct controller_config *c, struct error *e)
@@ -99,7 +126,9 @@ static enum status check(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--max-subscriptions, --max-connections: must be "
                          "from 1 to 1000000");
-    return check_addresses(c, e);
+    if (check_addresses(c, e))
+        return ERR_INVALID;
+    return check_source(c, e);
 }
 
 enum status controller_config_load(struct controller_config *c, int argc,

@@ -20,6 +20,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/kube/kube.h"
 #include "lib/net/signals.h"
 
 static struct log_area area = LOG_AREA("controller");
@@ -34,6 +35,7 @@ struct controller {
     struct signals *signals;
     struct ca *ca;
     struct registry *registry;
+    struct kube *kube; /* NULL: no API server, a folder */
     struct source *source;
     struct resolve_settings resolve;
     struct publisher *publisher;
@@ -62,6 +64,8 @@ static void stop(struct controller *c)
     if (c->source)
         source_close(c->source);
     c->source = NULL;
+    kube_close(c->kube);
+    c->kube = NULL;
     mesh_api_close(c->api);
     c->api = NULL;
     admin_pages_close(c->admin);
@@ -256,6 +260,8 @@ static enum status render_metrics(void *arg, struct text *out)
     const struct controller *c = arg;
     struct controller_numbers n = {
         .registry = c->registry,
+        .source = c->source,
+        .now = loop_now(&c->loop),
         .publisher = c->publisher,
         .issuer = &c->issuer,
         .root_not_after = ca_not_after(c->ca),
@@ -309,6 +315,35 @@ static void prepare(struct controller *c)
     timer_init(&c->drain, on_drain);
 }
 
+static enum status start_kube(struct controller *c, struct error *e)
+{
+    slice file = c->config->kubeconfig;
+    struct kube_access *access = NULL;
+    enum status rc = slice_empty(file)
+                         ? kube_access_in_cluster(&access, e)
+                         : kube_access_kubeconfig(&access, file, e);
+
+    if (rc)
+        return error_prefix(
+            e, rc, "%s", slice_empty(file) ? "--kubernetes" : "--kubeconfig");
+    log_info(&log_, "API server", "url=%.*s", FMT(kube_access_server(access)));
+    return kube_start(&c->kube, &c->loop, access,
+                      "tulle-controller/" TULLE_VERSION, e);
+}
+
+static enum status start_source(struct controller *c, struct error *e)
+{
+    const struct controller_config *cfg = c->config;
+    enum status rc;
+
+    if (!slice_empty(cfg->source))
+        return folder_start(&c->source, &c->loop, cfg->source, &source_events,
+                            c, e);
+    rc = start_kube(c, e);
+    return rc ? rc
+              : kubernetes_start(&c->source, c->kube, &source_events, c, e);
+}
+
 static enum status start(struct controller *c, struct error *e)
 {
     const struct controller_config *cfg = c->config;
@@ -322,11 +357,7 @@ static enum status start(struct controller *c, struct error *e)
         rc = start_admin(c, e);
     if (rc)
         return rc;
-    if (slice_empty(cfg->source))
-        return error_set(e, ERR_INVALID,
-                         "--source: a folder of manifests is missing");
-    return folder_start(&c->source, &c->loop, cfg->source, &source_events, c,
-                        e);
+    return start_source(c, e);
 }
 
 enum status controller_run(const struct controller_config *config,

@@ -76,7 +76,7 @@ struct pod_record {
     struct mesh_settings settings;
     bool meshed; /* its spec holds our sidecar */
     bool host_network;
-    bool live;        /* Running: its addresses are its own */
+    bool live;        /* has not ended: its addresses are its own */
     bool terminating; /* being deleted */
 };
 
