@@ -117,7 +117,7 @@ static bool address_of(const struct cluster *c, const struct record *pod,
     char buf[KEY_TEXT];
     uint16_t port = address_port(&c->opt.config->listen_address);
 
-    return pod->pod.ips_len > 0 && !pod->pod.finished &&
+    return pod->pod.ips_len > 0 && pod->pod.live &&
            address_parse(key_address(buf, pod->pod.ips[0], port), out) == OK;
 }
 
@@ -253,8 +253,7 @@ void cluster_numbers(const struct cluster *c, struct cluster_numbers *out)
 static enum status start_issuer(struct cluster *c, struct error *e)
 {
     const struct controller_config *cfg = c->opt.config;
-    static const struct ca_secret_events events = {on_authority,
-                                                   on_ca_problem};
+    static const struct ca_secret_events events = {on_authority, on_ca_problem};
     struct ca_secret_options opt = {
         .ns = cfg->namespace,
         .name = cfg->issuer_secret,

@@ -26,7 +26,7 @@ struct bundle_writer {
     struct kube_watch *maps;
     struct writes *writes;
     struct map maps_seen; /* namespace -> RIGHT or WRONG: its ConfigMap */
-    char *bundle;     /* NULL: not known yet */
+    char *bundle;         /* NULL: not known yet */
     bool leading;
     struct reap reap;
 };

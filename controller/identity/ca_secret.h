@@ -16,8 +16,8 @@
 struct ca_secret;
 
 struct ca_secret_options {
-    slice ns, name; /* copied */
-    bool given;     /* somebody else makes it */
+    slice ns, name;     /* copied */
+    bool given;         /* somebody else makes it */
     slice trust_domain; /* borrowed */
     int64_t root_life;  /* seconds, of a root that we make */
 };

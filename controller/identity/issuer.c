@@ -235,10 +235,10 @@ void issuer_begin(struct issuer *i, struct issue_job *j,
         .date = date,
         .done = done,
     };
-    if (!i->authority) {
+    if (!i->authority || (i->may_sign && !i->may_sign(i->arg))) {
         struct error e;
 
-        error_set(&e, ERR_AGAIN, "this controller has no root in force");
+        error_set(&e, ERR_AGAIN, "this controller is not sure of the issuer");
         finish(j, ERR_AGAIN, NULL, &e);
     } else if (slice_empty(req->token)) {
         by_certificate(j, peer);

@@ -19,8 +19,11 @@ enum { ISSUER_REVIEWS_MAX = 64 };
 struct issuer {
     /* NULL: none yet, nothing is issued. */
     const struct authority *authority;
-    struct kube *kube;   /* NULL: local mode, join tokens */
-    slice state;         /* local mode: folder with the join tokens */
+    struct kube *kube; /* NULL: local mode, join tokens */
+    slice state;       /* local mode: folder with the join tokens */
+    /* Is the authority surely the one in force? NULL: yes. */
+    bool (*may_sign)(void *arg);
+    void *arg;
     struct issue_rules rules;
     struct issue_rate rate;
     unsigned reviews; /* under way */

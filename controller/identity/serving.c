@@ -4,8 +4,8 @@
 #include "lib/base/mem.h"
 #include "lib/mesh/identity.h"
 
-static enum status sign(const struct authority *a, slice trust_domain, slice key,
-                        int64_t date, int64_t life, char **leaf,
+static enum status sign(const struct authority *a, slice trust_domain,
+                        slice key, int64_t date, int64_t life, char **leaf,
                         struct error *e)
 {
     struct text name;

@@ -65,8 +65,7 @@ static enum status read_account(struct json user, slice trust_domain,
     if (!slice_starts(user_name, prefix) ||
         !slice_cut(slice_sub(user_name, prefix.len, user_name.len), ':',
                    &name->ns, &name->service_account))
-        return error_set(e, ERR_DENIED,
-                         "the token is not a service account's");
+        return error_set(e, ERR_DENIED, "the token is not a service account's");
     text_init(&text, WORKLOAD_NAME_MAX);
     rc = workload_name_build(name, &text, e);
     if (!rc)

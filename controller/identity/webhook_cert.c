@@ -33,7 +33,8 @@ struct webhook_cert {
     bool leading;
     /* As last seen. */
     bool secret_there;
-    char *cert;    /* PEM of the chain in the Secret; NULL: none that can be read */
+    char
+        *cert; /* PEM of the chain in the Secret; NULL: none that can be read */
     bool keyed;    /* the Secret holds a key, too */
     char *bundles; /* caBundle of each webhook, base64, by line; NULL: no such
                       configuration */
@@ -241,8 +242,8 @@ static void on_webhook(void *owner, struct json obj)
     forget_webhook(w);
     text_init(&bundles, WEBHOOKS_MAX * 2 * PEM_MAX);
     text_init(&names, 8192);
-    for (struct json i = json_first(hooks);
-         json_present(i) && n < WEBHOOKS_MAX; i = json_next(i)) {
+    for (struct json i = json_first(hooks); json_present(i) && n < WEBHOOKS_MAX;
+         i = json_next(i)) {
         slice name = SLICE_NONE, bundle = SLICE_NONE;
         struct error e;
 

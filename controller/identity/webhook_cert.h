@@ -17,8 +17,8 @@ struct webhook_cert_options {
     slice ns;             /* release namespace; copied, as the next three */
     slice cluster_domain; /* "cluster.local" */
     slice trust_domain;
-    slice webhook;        /* name of the MutatingWebhookConfiguration */
-    int64_t life;         /* of a certificate, seconds */
+    slice webhook; /* name of the MutatingWebhookConfiguration */
+    int64_t life;  /* of a certificate, seconds */
 };
 
 CHECKED enum status webhook_cert_start(struct webhook_cert **out,

@@ -47,7 +47,8 @@ struct relay {
     struct map dirty; /* pods to tell of */
     size_t on_way;
     int64_t beat_at, heard, backoff;
-    struct timer timer; /* the tick while telling, the retry while backing off */
+    struct timer
+        timer; /* the tick while telling, the retry while backing off */
     struct reap reap;
 };
 
@@ -81,8 +82,7 @@ static void tear_down(struct relay *r)
 static void fail(struct relay *r, const char *why)
 {
     log_at(&log_, r->state == TELLING ? LOG_WARN : LOG_DEBUG,
-           "the leader cannot be told", "why=" LOG_QUOTED,
-           FMT(slice_str(why)));
+           "the leader cannot be told", "why=" LOG_QUOTED, FMT(slice_str(why)));
     tear_down(r);
     r->state = BACKING_OFF;
     set_timer(r, rand_jitter(&r->loop->rand, r->backoff, 0.3));

@@ -9,18 +9,20 @@ static const struct json_limits limits = {REPLICA_LINE_MAX, 64};
 static const struct {
     const char *name;
     size_t at;
-} texts[] = {
-    {"uid", offsetof(struct proxy_state, uid)},
-    {"identity", offsetof(struct proxy_state, identity)},
-    {"version", offsetof(struct proxy_state, version)},
-    {"config", offsetof(struct proxy_state, config)},
-    {"mtls", offsetof(struct proxy_state, mtls)},
-    {"problem", offsetof(struct proxy_state, problem)},
-}, numbers[] = {
-    {"requests", offsetof(struct proxy_state, requests)},
-    {"failures", offsetof(struct proxy_state, failures)},
-    {"connections", offsetof(struct proxy_state, connections)},
-    {"secured", offsetof(struct proxy_state, secured)},
+} texts[] =
+    {
+        {"uid", offsetof(struct proxy_state, uid)},
+        {"identity", offsetof(struct proxy_state, identity)},
+        {"version", offsetof(struct proxy_state, version)},
+        {"config", offsetof(struct proxy_state, config)},
+        {"mtls", offsetof(struct proxy_state, mtls)},
+        {"problem", offsetof(struct proxy_state, problem)},
+},
+  numbers[] = {
+      {"requests", offsetof(struct proxy_state, requests)},
+      {"failures", offsetof(struct proxy_state, failures)},
+      {"connections", offsetof(struct proxy_state, connections)},
+      {"secured", offsetof(struct proxy_state, secured)},
 };
 enum {
     TEXTS = sizeof texts / sizeof *texts,
@@ -93,8 +95,7 @@ static enum status read_state(struct json v, struct proxy_state *s,
     return rc;
 }
 
-enum status replica_decode(slice line, struct replica_msg *out,
-                           struct error *e)
+enum status replica_decode(slice line, struct replica_msg *out, struct error *e)
 {
     slice type = SLICE_NONE;
     struct json v;

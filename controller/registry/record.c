@@ -115,7 +115,6 @@ static bool pod_eq(const struct pod_record *a, const struct pod_record *b)
             memcmp(a->ports, b->ports, a->ports_len * sizeof *a->ports) == 0) &&
            settings_eq(&a->settings, &b->settings) && a->meshed == b->meshed &&
            a->host_network == b->host_network && a->live == b->live &&
-           a->finished == b->finished &&
            a->terminating == b->terminating &&
            a->proxy_ready == b->proxy_ready &&
            slice_eq(a->init_problem, b->init_problem);

@@ -75,7 +75,7 @@ static const struct record *pod_of(const struct mesh_objects *m, slice key)
 
 static bool wanted(const struct record *pod)
 {
-    return pod && pod->pod.meshed && !pod->pod.finished;
+    return pod && pod->pod.meshed && pod->pod.live;
 }
 
 static void write_proxy_status(const struct mesh_objects *m,

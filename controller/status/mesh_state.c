@@ -115,7 +115,8 @@ void mesh_proxy_compute(const struct record *pod, enum mtls_mode mtls,
     date(s->cert_not_after, out->cert_expires);
     copy(out->identity, sizeof out->identity, s->identity);
     copy(out->version, sizeof out->version, s->version);
-    copy(out->config, sizeof out->config, slice_sub(s->config, 0, CONFIG_SHOWN));
+    copy(out->config, sizeof out->config,
+         slice_sub(s->config, 0, CONFIG_SHOWN));
 }
 
 /* --- writing --- */

@@ -105,9 +105,9 @@ static void settle(struct entry *en, enum write_next next,
     }
     if (next == WRITE_RETRY) {
         en->failures++;
-        en->due = loop_now(loop_of(w)) +
-                  (a->retry_after > 0 ? a->retry_after
-                                      : backoff(w, en->failures));
+        en->due = loop_now(loop_of(w)) + (a->retry_after > 0
+                                              ? a->retry_after
+                                              : backoff(w, en->failures));
         en->again = false;
         put(en, IN_WAITING_ROOM, &w->waiting);
         return;

@@ -26,8 +26,21 @@ static enum status decode_container_port(struct json port, port_list *out,
     return OK;
 }
 
+/* An init container that ends is no sidecar, whatever its name. */
+static bool runs_along(struct json container, const char *list)
+{
+    struct json policy = json_get(container, "restartPolicy");
+    slice says = SLICE_NONE;
+
+    if (strcmp(list, "containers") == 0)
+        return true;
+    return !json_as_string(policy, &says, NULL) &&
+           slice_eq(says, SLICE("Always"));
+}
+
 static enum status decode_container(struct record *r, struct json container,
-                                    port_list *out, struct error *e)
+                                    const char *list, port_list *out,
+                                    struct error *e)
 {
     struct json ports = {0};
     slice name;
@@ -35,7 +48,7 @@ static enum status decode_container(struct record *r, struct json container,
 
     if (rc)
         return rc;
-    if (slice_eq(name, SLICE(CONTAINER_PROXY))) {
+    if (slice_eq(name, SLICE(CONTAINER_PROXY)) && runs_along(container, list)) {
         r->pod.meshed = true;
         return OK; /* its own ports are not the application's */
     }
@@ -55,7 +68,7 @@ static enum status decode_containers(struct record *r, struct json spec,
 
     for (struct json i = json_first(containers); json_present(i) && !rc;
          i = json_next(i))
-        rc = decode_container(r, i, out, e);
+        rc = decode_container(r, i, name, out, e);
     return rc;
 }
 
@@ -200,9 +213,10 @@ static enum status decode_status(struct record *r, struct json obj,
 
     if (!rc)
         rc = json_opt_string(status, "phase", &phase, e);
-    r->pod.live = slice_eq(phase, SLICE("Running"));
-    r->pod.finished = slice_eq(phase, SLICE("Succeeded")) ||
-                      slice_eq(phase, SLICE("Failed"));
+    /* A pending one has its address as soon as it has one, and keeps it until
+     * it has ended: its init containers are in the mesh. */
+    r->pod.live = !slice_eq(phase, SLICE("Succeeded")) &&
+                  !slice_eq(phase, SLICE("Failed"));
     if (!rc)
         rc = decode_ips(r, status, e);
     if (!rc)

@@ -32,6 +32,11 @@
 #define TRUST_BUNDLE_NAME "tulle-trust-bundle" /* a ConfigMap */
 #define TRUST_BUNDLE_KEY "bundle.pem"
 
+/* The issuer that we make ourselves: a Secret of type kubernetes.io/tls. */
+#define CA_SECRET "tulle-ca"
+/* Who of the controllers writes. */
+#define CONTROLLER_LEASE "tulle-controller"
+
 /* The injector's webhook: the configuration (its caBundle is the leader's to
  * write), and the Secret with its serving certificate. */
 #define WEBHOOK_NAME "tulle-injector"

@@ -60,9 +60,9 @@ static int make(void **state)
     snprintf(f->dir, sizeof f->dir, "/tmp/tulle-test-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(script_path, sizeof script_path, "%s/script", f->dir);
-    assert_int_equal(file_write_atomic(slice_str(script_path),
-                                       slice_str(script), 0600, &e),
-                     OK);
+    assert_int_equal(
+        file_write_atomic(slice_str(script_path), slice_str(script), 0600, &e),
+        OK);
     snprintf(command, sizeof command, "sh %s %s", script_path, f->dir);
     assert_int_equal(system(command), 0);
     f->root = slurp(f, "root.crt");
@@ -171,8 +171,7 @@ static void what_cannot_be_an_issuer(void **state)
     struct error e;
 
     assert_int_equal(load(&a, f->mid, f->mid_key, "", &e), ERR_INVALID);
-    assert_string_equal(e.text,
-                        "the issuer is no root, and no root was given");
+    assert_string_equal(e.text, "the issuer is no root, and no root was given");
     assert_int_equal(load(&a, f->mid, f->mid_key, f->other, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "leads to none of the roots"));
     assert_int_equal(load(&a, f->mid, f->root_key, f->root, &e), ERR_INVALID);

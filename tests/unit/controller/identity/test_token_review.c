@@ -14,11 +14,11 @@
 
 #define DOMAIN SLICE("cluster.local")
 
-#define EXTRA                                                             \
-    "\"extra\":{\"authentication.kubernetes.io/pod-name\":[\"cart-1\"],"  \
-    "\"authentication.kubernetes.io/pod-uid\":[\"u-1\"],"                 \
+#define EXTRA                                                            \
+    "\"extra\":{\"authentication.kubernetes.io/pod-name\":[\"cart-1\"]," \
+    "\"authentication.kubernetes.io/pod-uid\":[\"u-1\"],"                \
     "\"authentication.kubernetes.io/node-name\":[\"n1\"]}"
-#define USER                                                     \
+#define USER                                                      \
     "\"user\":{\"username\":\"system:serviceaccount:shop:cart\"," \
     "\"uid\":\"x\",\"groups\":[\"a\"]," EXTRA "}"
 

@@ -84,9 +84,8 @@ static void later_versions_may_say_more(void **state_)
     struct error e;
 
     (void)state_;
-    assert_int_equal(replica_decode(SLICE("{\"type\":\"news\",\"x\":1}"), &m,
-                                    &e),
-                     OK);
+    assert_int_equal(
+        replica_decode(SLICE("{\"type\":\"news\",\"x\":1}"), &m, &e), OK);
     assert_int_equal(m.type, REPLICA_UNKNOWN);
     replica_msg_fini(&m);
     assert_int_equal(

@@ -152,16 +152,15 @@ static void equal_whatever_the_order_and_the_times(void **state)
         "{\"type\":\"B\",\"status\":\"False\",\"lastTransitionTime\":\"y\"}]}");
 
     (void)state;
-    assert_true(
-        one ==
-        hash_of("{\"conditions\":["
-                "{\"lastTransitionTime\":\"z\",\"status\":\"False\","
-                "\"type\":\"B\"},{\"type\":\"A\",\"status\":\"True\"}],"
-                "\"proxies\":3,\"ready\":\"True\"}"));
-    assert_false(
-        one == hash_of("{\"ready\":\"True\",\"proxies\":3,\"conditions\":["
-                       "{\"type\":\"A\",\"status\":\"False\"},"
-                       "{\"type\":\"B\",\"status\":\"True\"}]}"));
+    assert_true(one ==
+                hash_of("{\"conditions\":["
+                        "{\"lastTransitionTime\":\"z\",\"status\":\"False\","
+                        "\"type\":\"B\"},{\"type\":\"A\",\"status\":\"True\"}],"
+                        "\"proxies\":3,\"ready\":\"True\"}"));
+    assert_false(one ==
+                 hash_of("{\"ready\":\"True\",\"proxies\":3,\"conditions\":["
+                         "{\"type\":\"A\",\"status\":\"False\"},"
+                         "{\"type\":\"B\",\"status\":\"True\"}]}"));
     assert_false(one == hash_of("{\"ready\":\"True\",\"proxies\":4}"));
     assert_false(hash_of("{\"a\":\"b\",\"c\":\"d\"}") ==
                  hash_of("{\"a\":\"d\",\"c\":\"b\"}"));
@@ -220,11 +219,11 @@ static void the_mesh(void **state)
     json_write_init(&w, &t);
     mesh_config_compute(&f, NOW, &c);
     mesh_config_write(&c, NULL, NOW, &w);
-    assert_non_null(strstr(
-        text_cstr(&t),
-        "{\"ready\":\"True\",\"proxies\":3,\"synced\":2,"
-        "\"mtls\":\"permissive\",\"trustDomain\":\"cluster.local\","
-        "\"caExpires\":\"2027-01-15T08:16:40Z\",\"version\":\"0.1.0\""));
+    assert_non_null(
+        strstr(text_cstr(&t),
+               "{\"ready\":\"True\",\"proxies\":3,\"synced\":2,"
+               "\"mtls\":\"permissive\",\"trustDomain\":\"cluster.local\","
+               "\"caExpires\":\"2027-01-15T08:16:40Z\",\"version\":\"0.1.0\""));
     text_clear(&t);
     f.ca_not_after = 0;
     f.problem = SLICE("the issuer Secret a/b is not there");

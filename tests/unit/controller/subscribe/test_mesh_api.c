@@ -68,9 +68,9 @@ static void rig_init(struct rig *r)
         .rules = {DOMAIN, 3600, true, r->registry},
     };
     issue_rate_init(&r->issuer.rate, 100, 0);
-    assert_int_equal(serving_new(&opt.tls, r->authority, DOMAIN, today(), 3600,
-                                 &end, &e),
-                     OK);
+    assert_int_equal(
+        serving_new(&opt.tls, r->authority, DOMAIN, today(), 3600, &end, &e),
+        OK);
     assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &opt.at), OK);
     opt.issuer = &r->issuer;
     opt.publisher = r->publisher;
