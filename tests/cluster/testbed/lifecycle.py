@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Up and down: all of a cluster, in order."""
+import concurrent.futures
+import json
+import os
+
+from . import (addons, certificates, cluster as clusters, control_plane, images,
+               machine, node, tools)
+from .cluster import ip, wait_until
+from .tools import Missing, say
+
+
+def up(name, nodes=2, kwok=False, ipv6=True, archives=()):
+    """A running cluster: a new one, or the one of that name if it is whole."""
+    reason = machine.why_not()
+    if reason:
+        raise Missing(reason)
+    with tools.locked(f"cluster-{name}"):
+        cluster = clusters.load(name)
+        if cluster and whole(cluster, nodes):
+            say(f"cluster {name} runs already")
+        else:
+            if name in clusters.names():
+                say(f"cluster {name} is not whole: starting anew")
+                down(name)
+            tools.everything()
+            cluster = new(name, nodes, ipv6 and machine.has_ipv6(), archives)
+        if kwok and not cluster.pid("kwok"):
+            addons.kwok(cluster)
+    return cluster
+
+
+def whole(cluster, nodes):
+    expected = {"etcd", "kube-apiserver", "kube-controller-manager",
+                "kube-scheduler"}
+    for n in range(1, cluster.nodes + 1):
+        expected |= {cluster.node_name(n), f"{cluster.node_name(n)}-init"}
+    return cluster.nodes >= nodes and expected <= set(cluster.running())
+
+
+def new(name, nodes, ipv6, archives):
+    kubernetes = tools.kubernetes()
+    archives = [images.system(), *archives]
+    cluster = clusters.create(name, nodes, ipv6)
+    try:
+        machine.save_sysctls()
+        remove_leftovers(cluster)
+        addons.commands(cluster, kubernetes)
+        certificates.of_control_plane(cluster)
+        control_plane.switch(cluster)
+        control_plane.start(cluster, kubernetes)
+        say(f"API server of cluster {name} is ready")
+        start_nodes(cluster, kubernetes, archives)
+    except BaseException:
+        if os.environ.get("TULLE_KEEP_BROKEN"):
+            say(f"left as it is: {cluster.folder}; tests/cluster/down {name}")
+        else:
+            down(name)
+        raise
+    return cluster
+
+
+def start_nodes(cluster, kubernetes, archives):
+    def one(n):
+        node.start(cluster, n, kubernetes)
+        node.wait_containerd(cluster, n)
+        node.load_images(cluster, n, archives)
+        node.wait_ready(cluster, n, 120)
+        say(f"node {cluster.node_name(n)} is ready")
+    with concurrent.futures.ThreadPoolExecutor(clusters.NODES_MAX) as pool:
+        for done in [pool.submit(one, n)
+                     for n in range(1, cluster.nodes + 1)]:
+            done.result()
+    if cluster.nodes:
+        addons.dns(cluster)
+        addons.wait_dns(cluster)
+        say("cluster DNS is ready")
+
+
+def load_images(cluster, archives):
+    with concurrent.futures.ThreadPoolExecutor(clusters.NODES_MAX) as pool:
+        for done in [pool.submit(node.load_images, cluster, n, archives)
+                     for n in range(1, cluster.nodes + 1)]:
+            done.result()
+
+
+def down(name):
+    """Removes every trace of the cluster; True when there was one."""
+    if name not in clusters.names():
+        return False
+    cluster = clusters.load(name)
+    if cluster:
+        for n in range(1, cluster.nodes + 1):
+            node.stop(cluster, n)
+        # Nothing is kept, so nobody is asked to end in order.
+        for process in cluster.running():
+            cluster.kill(process)
+        remove_leftovers(cluster)
+        clusters.forget(cluster)
+    else:
+        clusters.forget(clusters.Cluster(name, 0))
+    machine.restore_sysctls()
+    return True
+
+
+def remove_leftovers(cluster):
+    """All that carries the cluster's number, from whatever time."""
+    prefix = cluster.prefix
+    for space in json.loads(ip("-json", "netns", "list") or "[]"):
+        if space["name"].startswith(f"{prefix}-"):
+            ip("netns", "del", space["name"])
+    ip("link", "del", prefix, check=False)
+    wait_until(20, f"the cgroups {prefix}-* to be empty",
+               lambda: machine.remove_cgroup(f"{prefix}-*"))
+
+
+__all__ = ["Missing", "down", "load_images", "up"]
