@@ -78,9 +78,10 @@ def test_both_ip_versions(space):
     for address in (service["spec"]["clusterIPs"][1],
                     pod["status"]["podIPs"][1]["ip"]):
         assert ":" in address
-        port = 80 if address in service["spec"]["clusterIPs"] else 8080
-        answer = space.wait_for(10, address, lambda a=address, p=port: curl(
-            space, "far", f"http://[{a}]:{p}/"))
+        url = f"http://[{address}]:" + (
+            "80/" if address in service["spec"]["clusterIPs"] else "8080/")
+        answer = space.wait_for(10, url,
+                                lambda u=url: curl(space, "far", u))
         assert answer[0] == "web"
 
 
@@ -92,16 +93,20 @@ def test_native_sidecar(space):
         "command": [*WEB], "startupProbe": {
             "httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1,
             "failureThreshold": 100000}}
-    work = ["sh", "-c", "curl -sS -m 5 http://localhost:8080/ && test -z \"$0\""
-            " || sleep infinity"]
-    space.app("web", *work, "stay", spec={"initContainers": [sidecar]})
-    assert space.logs("web", container="app").startswith("web ")
+    # allow fixed-port: in a pod
+    work = ["sh", "-c", "curl -sS -m 5 http://localhost:8080/ && sleep $0"]
+    space.app("web", *work, "infinity", spec={"initContainers": [sidecar]})
+    said = space.wait_for(10, "an answer", lambda: space.logs(
+        "web", container="app"))
+    assert said.startswith("web ")
+    assert space.get("pod", "web")["status"]["containerStatuses"][0][
+        "restartCount"] == 0
     space.apply({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
         "spec": {"backoffLimit": 0, "template": {"spec": {
             "restartPolicy": "Never", "initContainers": [sidecar],
             "containers": [{"name": "app", "image": APP_IMAGE,
-                            "command": [*work, ""]}]}}}})
+                            "command": [*work, "0"]}]}}}})
     space.wait_condition("job/once", "Complete", 60)
 
 

@@ -21,6 +21,7 @@ STATE = os.path.join(
     os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"),
     "tulle", "clusters")
 NUMBERS = range(10)
+API_PORT = 6443
 NODES_MAX = 9
 
 
@@ -111,7 +112,7 @@ class Cluster:
 
     @property
     def api(self):
-        return f"https://{self.host}:6443"
+        return f"https://{self.host}:{API_PORT}"
 
     def network_namespace(self, n):
         return f"{self.prefix}-{self.node_name(n)}"

@@ -7,7 +7,7 @@ The machine and the nodes are plugged into one switch, a bridge in a network
 namespace of its own: what a firewall on the machine does to bridges and to
 forwarded packets does not concern it.
 """
-from .cluster import ip, wait_until
+from .cluster import API_PORT, ip, wait_until
 from .tools import Missing
 
 
@@ -42,7 +42,7 @@ def api_server_arguments(cluster):
     return (
         f"--etcd-servers=http://{cluster.loopback}:2379",
         f"--advertise-address={cluster.host}",
-        f"--bind-address={cluster.host}", "--secure-port=6443",
+        f"--bind-address={cluster.host}", f"--secure-port={API_PORT}",
         f"--service-cluster-ip-range={cluster.services}",
         "--allow-privileged=true", "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",

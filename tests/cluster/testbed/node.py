@@ -12,6 +12,7 @@ from .tools import Missing, find, run
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 PAUSE_IMAGE = "tulle-test/pause:1"
+NETWORK_PLUGINS = os.path.join("/opt", "cni", "bin")  # where all look for them
 
 
 def file(cluster, n, *parts):
@@ -111,7 +112,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs",
   sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true
   [{cri}.cni]
-    bin_dir = "/opt/cni/bin"
+    bin_dir = "{NETWORK_PLUGINS}"
     conf_dir = "/etc/cni/net.d"
   [{cri}.containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -159,8 +160,8 @@ def kube_proxy(cluster):
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s",
                       "tcpCloseWaitTimeout": "0s"},
         "nodePortAddresses": node_ports,
-        "healthzBindAddress": "0.0.0.0:10256",
-        "metricsBindAddress": "127.0.0.1:10249"}, indent=1)
+        # allow fixed-port: the node has a network of its own
+        "healthzBindAddress": "0.0.0.0:10256"}, indent=1)
 
 
 def wait_ready(cluster, n, seconds):
