@@ -241,7 +241,9 @@ def debian():
         say(f"making a Debian {suite} with {' '.join(APP_PACKAGES)}, once")
         with tempfile.TemporaryDirectory(dir=folder) as work:
             root = f"{work}/root"
-            run(find("debootstrap"), "--variant=minbase",
+            # What it mounts goes with its namespace, also when it is killed.
+            run("unshare", "--mount", "--propagation", "private",
+                find("debootstrap"), "--variant=minbase",
                 f"--include={','.join(APP_PACKAGES)}", suite, root,
                 apt_source(suite), timeout=900)
             layer(root, f"{folder}/layer.tar",
