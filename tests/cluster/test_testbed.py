@@ -66,7 +66,8 @@ def test_pods_reach_each_other_through_a_cluster_ip(space):
                                 lambda n=name: curl(space, n, "http://web/"))
         # Nobody in between hides who asks.
         assert answer == ["web", "::ffff:" + pod["status"]["podIP"]]
-    assert curl(space, "web", "http://web/")[0] == "web"
+    # Not by its short name, which is the pod's too.
+    assert curl(space, "web", f"http://web.{space.name}/")[0] == "web"
 
 
 def test_both_ip_versions(space):
@@ -104,6 +105,7 @@ def test_native_sidecar(space):
     space.apply({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
         "spec": {"backoffLimit": 0, "template": {"spec": {
+            "terminationGracePeriodSeconds": 1,
             "restartPolicy": "Never", "initContainers": [sidecar],
             "containers": [{"name": "app", "image": APP_IMAGE,
                             "command": [*work, "0"]}]}}}})

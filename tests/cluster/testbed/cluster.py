@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from .tools import Missing, find, locked, run
+from .tools import Missing, find, run
 
 STATE = os.path.join(
     os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"),
@@ -225,6 +225,7 @@ def load(name):
 
 
 def create(name, nodes, ipv6):
+    """With a number that nobody has and networks that nobody is in."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
         raise Missing(f"'{name}' is no name for a cluster: small letters, "
                       "digits and dashes, at most 32")
@@ -233,20 +234,19 @@ def create(name, nodes, ipv6):
     if (STATE + "/").startswith(("/etc/", "/opt/", "/var/", "/run/")):
         raise Missing(f"{STATE} is no place for a cluster: nodes have an /etc, "
                       "/opt, /var and /run of their own: set XDG_STATE_HOME")
-    with locked("numbers"):
-        taken = {load(n).number for n in names() if load(n)}
-        networks = networks_in_use()
-        for number in NUMBERS:
-            cluster = Cluster(name, number, nodes, ipv6)
-            ours = [f"172.30.{number}.0/24",
-                    *(r for r in (cluster.all_pods + "," +
-                                  cluster.services).split(",") if "." in r)]
-            if number not in taken and not any(
-                    ipaddress.ip_network(a).overlaps(b)
-                    for a in ours for b in networks):
-                os.makedirs(cluster.folder, mode=0o700)
-                cluster.save()
-                return cluster
+    taken = {load(n).number for n in names() if load(n)}
+    networks = networks_in_use()
+    for number in NUMBERS:
+        cluster = Cluster(name, number, nodes, ipv6)
+        ours = [f"172.30.{number}.0/24",
+                *(r for r in (cluster.all_pods + "," +
+                              cluster.services).split(",") if "." in r)]
+        if number not in taken and not any(
+                ipaddress.ip_network(a).overlaps(b)
+                for a in ours for b in networks):
+            os.makedirs(cluster.folder, mode=0o700)
+            cluster.save()
+            return cluster
     raise Missing("all ten numbers for clusters are taken, or their networks "
                   "172.30.x.0/24, 10.10x.0.0/16 and 10.20x.0.0/16 are in use")
 
@@ -263,9 +263,12 @@ def forget(cluster):
     shutil.rmtree(cluster.folder, ignore_errors=True)
     if os.path.exists(cluster.folder):
         raise Missing(f"{cluster.folder} cannot be removed")
+
+
+def forget_all():
+    """The folders above, when they are empty."""
     for folder in (STATE, os.path.dirname(STATE)):
         try:
             os.rmdir(folder)
         except OSError:
             return
-

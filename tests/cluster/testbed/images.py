@@ -2,7 +2,8 @@
 """Makes container images without a registry: archives as `docker save` writes
 them, which containerd imports.
 
-    system   pause and cluster DNS                        (cached)
+    system   pause, cluster DNS, and the Debian of the application; every node
+             has them from the start
     tulle    proxy, controller and injector of one build: the programs, the
              libraries they load, nft
     app      Debian with what tests need in a pod (curl, nc, Redis, PostgreSQL,
@@ -18,11 +19,15 @@ import subprocess
 import tarfile
 import tempfile
 
-from . import node, versions
-from .tools import (Missing, cached, digest, find, go_tool, run, say)
+from . import containerd, versions
+from .containerd import PAUSE_IMAGE
+from .tools import Missing, cached, digest, find, go_tool, run, say
 
 COREDNS_IMAGE = f"tulle-test/coredns:{versions.COREDNS}"
+DEBIAN_IMAGE = "tulle-test/debian:1"
 APP_IMAGE = "tulle-test/app:1"
+APP_CONFIG = {"Cmd": ["sleep", "infinity"], "Env": [
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]}
 APP_PACKAGES = ("ca-certificates", "curl", "iproute2", "netcat-openbsd",
                 "nftables", "nghttp2-client", "openssl", "postgresql",
                 "postgresql-client", "procps", "python3", "redis-server",
@@ -34,6 +39,7 @@ APP_WITHOUT = ("dev/*", "proc/*", "sys/*", "usr/share/doc/*", "usr/share/man/*",
                "usr/lib/postgresql/*/lib/llvmjit*",
                "usr/lib/postgresql/*/lib/bitcode/*", "var/cache/*/*",
                "var/lib/apt/lists/*", "var/lib/postgresql/*/*", "var/log/*")
+OWNED_BY_ROOT = ("--owner=0", "--group=0")
 PROXY_USER, OTHER_USER = "2102:2102", "65532:65532"
 EPOCH = "1970-01-01T00:00:00Z"
 
@@ -69,10 +75,10 @@ int main(void)
 # --- layers and archives ------------------------------------------------------
 
 class Layer:
-    def __init__(self, path):
+    def __init__(self, path, known=None):
         self.path = path
         with open(path, "rb") as f:
-            self.digest = hashlib.file_digest(f, "sha256").hexdigest()
+            self.digest = known or hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def layer(folder, path, *options):
@@ -133,30 +139,34 @@ def libraries(program):
 
 # --- system -------------------------------------------------------------------
 
-def system():
+def system(path):
     """The archive of what every node needs."""
+    with tempfile.TemporaryDirectory() as work:
+        pause, dns = f"{work}/pause", f"{work}/dns"
+        os.mkdir(pause)
+        with open(f"{work}/pause.c", "w", encoding="ascii") as f:
+            f.write(PAUSE)
+        run("gcc", "-static", "-Os", "-s", "-o", f"{pause}/pause",
+            f"{work}/pause.c")
+        copy(go_tool("coredns"), f"{dns}/coredns")
+        return archive(path, [
+            (PAUSE_IMAGE, {"Entrypoint": ["/pause"], "User": OTHER_USER},
+             [layer(pause, f"{work}/pause.tar", *OWNED_BY_ROOT)]),
+            (COREDNS_IMAGE, {"Entrypoint": ["/coredns"]},
+             [layer(dns, f"{work}/dns.tar", *OWNED_BY_ROOT)]),
+            (DEBIAN_IMAGE, APP_CONFIG, [debian()])])
+
+
+def store():
+    """The cached folder with containerd's files once it has the images of
+    system(): to put them into every new node would take longer than all else."""
     def make(folder):
         with tempfile.TemporaryDirectory() as work:
-            pause = f"{work}/pause"
-            os.mkdir(pause)
-            with open(f"{work}/pause.c", "w", encoding="ascii") as f:
-                f.write(PAUSE)
-            run("gcc", "-static", "-Os", "-s", "-o", f"{pause}/pause",
-                f"{work}/pause.c")
-            dns = f"{work}/dns"
-            copy(go_tool("coredns"), f"{dns}/coredns")
-            images = [
-                (node.PAUSE_IMAGE, {"Entrypoint": ["/pause"],
-                                    "User": OTHER_USER},
-                 [layer(pause, f"{work}/pause.tar", *OWNED_BY_ROOT)]),
-                (COREDNS_IMAGE, {"Entrypoint": ["/coredns"]},
-                 [layer(dns, f"{work}/dns.tar", *OWNED_BY_ROOT)])]
-            archive(f"{folder}/system.tar", images)
-    name = f"system-images-{versions.COREDNS}-{digest(PAUSE)}"
-    return os.path.join(cached(name, make), "system.tar")
-
-
-OWNED_BY_ROOT = ("--owner=0", "--group=0")
+            system(f"{work}/system.tar")
+            containerd.fill(f"{folder}/containerd", work,
+                            [f"{work}/system.tar"])
+    name = "node-images-" + digest(PAUSE, versions.COREDNS, debian().digest)
+    return os.path.join(cached(name, make), "containerd")
 
 
 # --- Tulle --------------------------------------------------------------------
@@ -246,10 +256,14 @@ def debian():
                 find("debootstrap"), "--variant=minbase",
                 f"--include={','.join(APP_PACKAGES)}", suite, root,
                 apt_source(suite), timeout=900)
-            layer(root, f"{folder}/layer.tar",
-                  *(f"--exclude=./{path}" for path in APP_WITHOUT))
+            made = layer(root, f"{folder}/layer.tar",
+                         *(f"--exclude=./{path}" for path in APP_WITHOUT))
+        with open(f"{folder}/digest", "w", encoding="ascii") as f:
+            f.write(made.digest)
     name = f"debian-{suite}-{digest(*APP_PACKAGES, *APP_WITHOUT)}"
-    return Layer(os.path.join(cached(name, make), "layer.tar"))
+    folder = cached(name, make)
+    with open(f"{folder}/digest", encoding="ascii") as f:
+        return Layer(f"{folder}/layer.tar", f.read())
 
 
 def apt_source(suite):
@@ -280,9 +294,7 @@ def app(build, folder):
                 copy(library, root + path)
         top = layer(root, f"{work}/demo.tar", *OWNED_BY_ROOT)
         archive(f"{folder}/app.tar", [
-            (APP_IMAGE, {"Cmd": ["sleep", "infinity"], "Env": [
-                "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]},
-             [base, top])])
+            (APP_IMAGE, APP_CONFIG, [base, top])])
     return f"{folder}/app.tar"
 
 

@@ -4,8 +4,8 @@ import concurrent.futures
 import json
 import os
 
-from . import (addons, certificates, cluster as clusters, control_plane, images,
-               machine, node, tools)
+from . import (addons, certificates, cluster as clusters, containerd,
+               control_plane, images, machine, node, tools)
 from .cluster import ip, wait_until
 from .tools import Missing, say
 
@@ -15,19 +15,26 @@ def up(name, nodes=2, kwok=False, ipv6=True, archives=()):
     reason = machine.why_not()
     if reason:
         raise Missing(reason)
-    with tools.locked(f"cluster-{name}"):
+    tools.everything()
+    store = images.store()
+    with one_at_a_time():
         cluster = clusters.load(name)
         if cluster and whole(cluster, nodes):
             say(f"cluster {name} runs already")
         else:
             if name in clusters.names():
                 say(f"cluster {name} is not whole: starting anew")
-                down(name)
-            tools.everything()
-            cluster = new(name, nodes, ipv6 and machine.has_ipv6(), archives)
+                remove(name)
+            cluster = new(name, nodes, ipv6 and machine.has_ipv6(), store,
+                          archives)
         if kwok and not cluster.pid("kwok"):
             addons.kwok(cluster)
     return cluster
+
+
+def one_at_a_time():
+    """Up or down: numbers, names and the kernel's settings are shared."""
+    return tools.locked("clusters")
 
 
 def whole(cluster, nodes):
@@ -38,9 +45,8 @@ def whole(cluster, nodes):
     return cluster.nodes >= nodes and expected <= set(cluster.running())
 
 
-def new(name, nodes, ipv6, archives):
+def new(name, nodes, ipv6, store, archives):
     kubernetes = tools.kubernetes()
-    archives = [images.system(), *archives]
     cluster = clusters.create(name, nodes, ipv6)
     try:
         machine.save_sysctls()
@@ -50,20 +56,21 @@ def new(name, nodes, ipv6, archives):
         control_plane.switch(cluster)
         control_plane.start(cluster, kubernetes)
         say(f"API server of cluster {name} is ready")
-        start_nodes(cluster, kubernetes, archives)
+        start_nodes(cluster, kubernetes, store, archives)
     except BaseException:
         if os.environ.get("TULLE_KEEP_BROKEN"):
             say(f"left as it is: {cluster.folder}; tests/cluster/down {name}")
         else:
-            down(name)
+            remove(name)
         raise
     return cluster
 
 
-def start_nodes(cluster, kubernetes, archives):
+def start_nodes(cluster, kubernetes, store, archives):
     def one(n):
-        node.start(cluster, n, kubernetes)
-        node.wait_containerd(cluster, n)
+        node.start(cluster, n, kubernetes, store)
+        containerd.wait(cluster.node_name(n),
+                        lambda: node.ctr(cluster, n, "version", timeout=5))
         node.load_images(cluster, n, archives)
         node.wait_ready(cluster, n, 120)
         say(f"node {cluster.node_name(n)} is ready")
@@ -86,8 +93,14 @@ def load_images(cluster, archives):
 
 def down(name):
     """Removes every trace of the cluster; True when there was one."""
-    if name not in clusters.names():
-        return False
+    with one_at_a_time():
+        if name not in clusters.names():
+            return False
+        remove(name)
+        return True
+
+
+def remove(name):
     cluster = clusters.load(name)
     if cluster:
         for n in range(1, cluster.nodes + 1):
@@ -100,7 +113,7 @@ def down(name):
     else:
         clusters.forget(clusters.Cluster(name, 0))
     machine.restore_sysctls()
-    return True
+    clusters.forget_all()
 
 
 def remove_leftovers(cluster):
@@ -113,5 +126,3 @@ def remove_leftovers(cluster):
     wait_until(20, f"the cgroups {prefix}-* to be empty",
                lambda: machine.remove_cgroup(f"{prefix}-*"))
 
-
-__all__ = ["Missing", "down", "load_images", "up"]

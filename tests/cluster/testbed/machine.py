@@ -119,34 +119,29 @@ def saved_sysctls():
 
 
 def save_sysctls():
-    with clusters.locked("numbers"):
-        if os.path.exists(saved_sysctls()):
-            return
-        values = {}
-        for name in SYSCTLS:
-            with contextlib.suppress(OSError):
-                with open(sysctl_path(name), encoding="ascii") as f:
-                    values[name] = f.read().strip()
-        os.makedirs(clusters.STATE, mode=0o700, exist_ok=True)
-        with open(saved_sysctls(), "w", encoding="ascii") as f:
-            json.dump(values, f)
+    if os.path.exists(saved_sysctls()):
+        return
+    values = {}
+    for name in SYSCTLS:
+        with contextlib.suppress(OSError):
+            with open(sysctl_path(name), encoding="ascii") as f:
+                values[name] = f.read().strip()
+    os.makedirs(clusters.STATE, mode=0o700, exist_ok=True)
+    with open(saved_sysctls(), "w", encoding="ascii") as f:
+        json.dump(values, f)
 
 
 def restore_sysctls():
     """When no cluster is left."""
-    with clusters.locked("numbers"):
-        if clusters.names() or not os.path.exists(saved_sysctls()):
-            return
-        with open(saved_sysctls(), encoding="ascii") as f:
-            values = json.load(f)
-        for name, value in values.items():
-            with contextlib.suppress(OSError):
-                with open(sysctl_path(name), "w", encoding="ascii") as f:
-                    f.write(value)
-        os.remove(saved_sysctls())
-        for folder in (clusters.STATE, os.path.dirname(clusters.STATE)):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
+    if clusters.names() or not os.path.exists(saved_sysctls()):
+        return
+    with open(saved_sysctls(), encoding="ascii") as f:
+        values = json.load(f)
+    for name, value in values.items():
+        with contextlib.suppress(OSError):
+            with open(sysctl_path(name), "w", encoding="ascii") as f:
+                f.write(value)
+    os.remove(saved_sysctls())
 
 
 def sysctl_path(name):

@@ -5,14 +5,12 @@ with containerd, kubelet and kube-proxy of their own (node-init starts them).
 import json
 import os
 
-from . import certificates, machine
+from . import certificates, containerd, machine
 from .cluster import ip, wait_until
 from .control_plane import plug
-from .tools import Missing, find, run
+from .tools import Missing, find
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-PAUSE_IMAGE = "tulle-test/pause:1"
-NETWORK_PLUGINS = os.path.join("/opt", "cni", "bin")  # where all look for them
 
 
 def file(cluster, n, *parts):
@@ -23,15 +21,16 @@ def cgroup(cluster, n):
     return f"{cluster.prefix}-{cluster.node_name(n)}"
 
 
-def start(cluster, n, kubernetes):
+def start(cluster, n, kubernetes, store):
     name = cluster.node_name(n)
     for folder in ("etc", ".etc", "opt", ".opt", "var", ".var", "cgroup",
-                   "containerd", "kubelet", "log"):
+                   "kubelet", "log"):
         os.makedirs(file(cluster, n, folder), exist_ok=True)
+    containerd.copy(store, file(cluster, n, "containerd"))
     certificates.of_node(cluster, n)
     network(cluster, n)
     machine.make_cgroup(cgroup(cluster, n))
-    for config, text in (("containerd.toml", containerd(cluster)),
+    for config, text in (("containerd.toml", containerd.settings()),
                          ("pods.conflist", pod_network(cluster, n)),
                          ("kubelet.yaml", kubelet(cluster, n)),
                          ("kube-proxy.yaml", kube_proxy(cluster))):
@@ -95,32 +94,6 @@ def pod_network(cluster, n):
         {"type": "portmap", "capabilities": {"portMappings": True}}]})
 
 
-def containerd(_cluster):
-    cri = 'plugins."io.containerd.grpc.v1.cri"'
-    # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc cannot lower it.
-    return f"""\
-version = 2
-root = "/var/lib/containerd"
-state = "/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt",
-  "io.containerd.tracing.processor.v1.otlp"]
-[grpc]
-  address = "/run/containerd/containerd.sock"
-[{cri}]
-  sandbox_image = "{PAUSE_IMAGE}"
-  restrict_oom_score_adj = true
-  [{cri}.cni]
-    bin_dir = "{NETWORK_PLUGINS}"
-    conf_dir = "/etc/cni/net.d"
-  [{cri}.containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-    [{cri}.containerd.runtimes.runc.options]
-      SystemdCgroup = false
-"""
-
-
 def kubelet(cluster, n):
     serving = cluster.path("pki", f"{cluster.node_name(n)}-serving")
     return json.dumps({
@@ -181,18 +154,12 @@ def wait_ready(cluster, n, seconds):
 
 # --- containerd of a node, from outside ---------------------------------------
 
-def ctr(cluster, n, *words, timeout=300):
+def ctr(cluster, n, *words, **options):
     pid = cluster.pid(f"{cluster.node_name(n)}-init")
     if not pid:
         raise Missing(f"node {cluster.node_name(n)} does not run")
-    socket = f"/proc/{pid}/root/run/containerd/containerd.sock"
-    return run(find("ctr"), "--address", socket, "--namespace", "k8s.io",
-               *words, timeout=timeout)
-
-
-def wait_containerd(cluster, n):
-    wait_until(60, f"containerd of {cluster.node_name(n)}",
-               lambda: ctr(cluster, n, "version", timeout=5))
+    return containerd.ctr(f"/proc/{pid}/root/run/containerd/containerd.sock",
+                          *words, **options)
 
 
 def load_images(cluster, n, archives):

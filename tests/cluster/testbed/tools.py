@@ -6,6 +6,7 @@ hash of what else matters), so nothing is built twice and nothing old is used.
 """
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -59,7 +60,7 @@ def run(*command, **options):
 def locked(name):
     """One at a time, whichever checkout it comes from."""
     os.makedirs(CACHE, exist_ok=True)
-    with open(os.path.join(CACHE, name + ".lock"), "w", encoding="ascii") as f:
+    with open(os.path.join(CACHE, f".{name}.lock"), "w", encoding="ascii") as f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -77,6 +78,8 @@ def cached(name, make):
     with locked(name):
         if not os.path.isdir(folder):
             begin = time.monotonic()
+            for old in glob.glob(f"{CACHE}/.{name}-*"):  # of a run that died
+                shutil.rmtree(old, ignore_errors=True)
             new = tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE)
             try:
                 os.chmod(new, 0o755)
