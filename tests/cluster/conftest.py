@@ -23,6 +23,7 @@ def kube():
         return
     # kill must not leave a cluster behind; Ctrl-C does not anyway.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))
+    lifecycle.down_orphans()
     name = f"test-{os.getpid()}"
     try:
         cluster = lifecycle.up(name, nodes=2, kwok=True,

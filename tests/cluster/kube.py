@@ -73,7 +73,8 @@ class Kube:
             tools.go_tool(name))
 
     def environment(self):
-        return dict(os.environ, KUBECONFIG=self.kubeconfig)
+        return {**os.environ, **(self.ours.environment() if self.ours else {}),
+                "KUBECONFIG": self.kubeconfig}
 
     def command(self, name, *words, stdin=None, timeout=60, check=True):
         """What it said on stdout; with check=False, (status, stdout, stderr)."""

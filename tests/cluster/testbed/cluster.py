@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 from .tools import Missing, find, run
@@ -22,6 +23,7 @@ STATE = os.path.join(
     "tulle", "clusters")
 NUMBERS = range(10)
 API_PORT = 6443
+GIVE_UP = threading.Event()  # set while threads end early
 NODES_MAX = 9
 
 
@@ -30,6 +32,8 @@ def wait_until(seconds, what, condition, interval=0.1):
     deadline = time.monotonic() + seconds
     while True:
         last = None
+        if GIVE_UP.is_set():
+            raise Missing(f"gave up waiting for {what}")
         try:
             result = condition()
             if result:
@@ -187,9 +191,18 @@ class Cluster:
         except OSError:
             return ""
 
+    def environment(self):
+        """For kubectl and helm. What they know of a server is kept with the
+        cluster: the next one has the same address."""
+        return {"KUBECONFIG": self.kubeconfig,
+                "KUBECACHEDIR": self.path("kubectl-cache"),
+                "HELM_CACHE_HOME": self.path("helm", "cache"),
+                "HELM_CONFIG_HOME": self.path("helm", "config"),
+                "HELM_DATA_HOME": self.path("helm", "data")}
+
     def kubectl(self, *words, timeout=20, **options):
-        return run(self.path("bin", "kubectl"), "--kubeconfig",
-                   self.kubeconfig, *words, timeout=timeout, **options)
+        return run(self.path("bin", "kubectl"), *words, timeout=timeout,
+                   env=dict(os.environ, **self.environment()), **options)
 
 
 def start_time(pid):

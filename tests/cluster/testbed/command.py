@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scripts up, down, images and run have in common."""
 import os
+import re
 import signal
-import subprocess
 import sys
 
-from .tools import HERE, Missing, say
+from . import images
+from .tools import HERE, Missing, run, say
 
 DEFAULT_NAME = "tulle"
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, "build", "release")
+PROGRAMS = ("tulle-proxy", "tulle-init", "tulle-controller", "tulle-injector",
+            "tulle-demo")
 IMAGES = os.path.join(ROOT, "build", "images")
 
 
@@ -25,20 +28,29 @@ def main(script, body):
         signal.signal(number, stop)
     try:
         sys.exit(body())
-    except Missing as e:
+    except (Missing, OSError) as e:
         print(f"tests/cluster/{script}: {e}", file=sys.stderr)
         sys.exit(1)
 
 
 def build_release():
-    """A no-op when the build is up to date."""
-    for command in (["cmake", "--preset", "release"],
-                    ["cmake", "--build", "--preset", "release"]):
-        say(" ".join(command))
-        done = subprocess.run(command, cwd=ROOT, check=False,
-                              stdout=sys.stderr)
-        if done.returncode:
-            raise Missing(f"{' '.join(command)} fails")
+    """The programs that go into images."""
+    run("cmake", "--preset", "release", cwd=ROOT)
+    build = ("cmake", "--build", "--preset", "release", "--target")
+    known = set(re.findall(r"^([\w-]+):", run(*build, "help", cwd=ROOT), re.M))
+    say("building Tulle's programs")
+    run(*build, *(p for p in PROGRAMS if p in known), cwd=ROOT)
+
+
+def make_images(build):
+    """The archives of Tulle's images and the test application's."""
+    os.makedirs(IMAGES, exist_ok=True)
+    archive, names, absent = images.tulle(build, IMAGES)
+    archives = [archive, images.app(build, IMAGES)]
+    say(f"made {' '.join(names)} {images.APP_IMAGE}")
+    if absent:
+        say(f"left out, as {build} has not got them: {' '.join(absent)}")
+    return archives
 
 
 def made_images():

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 
 from . import (addons, certificates, cluster as clusters, containerd,
                control_plane, images, machine, node, tools)
@@ -59,7 +60,7 @@ def new(name, nodes, ipv6, store, archives):
         start_nodes(cluster, kubernetes, store, archives)
     except BaseException:
         if os.environ.get("TULLE_KEEP_BROKEN"):
-            say(f"left as it is: {cluster.folder}; tests/cluster/down {name}")
+            say(f"left as it is: {cluster.folder}; tests/cluster/down --name {name}")
         else:
             remove(name)
         raise
@@ -74,10 +75,7 @@ def start_nodes(cluster, kubernetes, store, archives):
         node.load_images(cluster, n, archives)
         node.wait_ready(cluster, n, 120)
         say(f"node {cluster.node_name(n)} is ready")
-    with concurrent.futures.ThreadPoolExecutor(clusters.NODES_MAX) as pool:
-        for done in [pool.submit(one, n)
-                     for n in range(1, cluster.nodes + 1)]:
-            done.result()
+    on_all_nodes(cluster, one)
     if cluster.nodes:
         addons.dns(cluster)
         addons.wait_dns(cluster)
@@ -85,10 +83,22 @@ def start_nodes(cluster, kubernetes, store, archives):
 
 
 def load_images(cluster, archives):
+    on_all_nodes(cluster, lambda n: node.load_images(cluster, n, archives))
+
+
+def on_all_nodes(cluster, work):
+    """At once. When one fails, or a signal comes, the others give up."""
     with concurrent.futures.ThreadPoolExecutor(clusters.NODES_MAX) as pool:
-        for done in [pool.submit(node.load_images, cluster, n, archives)
-                     for n in range(1, cluster.nodes + 1)]:
-            done.result()
+        started = [pool.submit(work, n) for n in range(1, cluster.nodes + 1)]
+        try:
+            for done in concurrent.futures.as_completed(started):
+                done.result()
+        except BaseException:
+            clusters.GIVE_UP.set()
+            raise
+        finally:
+            pool.shutdown()
+            clusters.GIVE_UP.clear()
 
 
 def down(name):
@@ -114,6 +124,15 @@ def remove(name):
         clusters.forget(clusters.Cluster(name, 0))
     machine.restore_sysctls()
     clusters.forget_all()
+
+
+def down_orphans():
+    """Clusters of test runs that were killed before they could clean up."""
+    for name in clusters.names():
+        pid = re.fullmatch(r"test-(\d+)", name)
+        if pid and not clusters.start_time(int(pid.group(1))):
+            say(f"taking cluster {name} away: its test run is gone")
+            down(name)
 
 
 def remove_leftovers(cluster):
