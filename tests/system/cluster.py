@@ -138,6 +138,10 @@ class Cluster:
             "data": {"tls.crt": data(cert), "tls.key": data(key),
                      **({"ca.crt": data(roots)} if roots else {})}})
 
+    def trusted(self):
+        """What a pod trusts at first, once somebody has written it."""
+        return self.wait("a trust bundle", lambda: self.bundle("shop"))
+
     def bundle(self, namespace):
         """What the trust bundle of a namespace holds."""
         found = self.kube.get("ConfigMap", namespace, "tulle-trust-bundle")
@@ -265,7 +269,7 @@ class Cluster:
             f"{self.count}-proxy-{pod.replace('/', '-')}", 1, [
                 f"{self.binaries}/proxy/tulle-proxy", "--controller",
                 api or ",".join(c.api for c in self.controllers.values()),
-                "--bundle", self.file(bundle or self.root()),
+                "--bundle", self.file(bundle or self.trusted()),
                 "--token-file", self.file(token + "\n"),
                 "--admin", "127.0.0.1:0", "--ready-file", ready,
                 "--shutdown-grace", "1s",
@@ -302,7 +306,7 @@ class Cluster:
         folder with a certificate to show."""
         folder = tempfile.mkdtemp(dir=self.folder)
         with open(f"{folder}/bundle.pem", "w", encoding="ascii") as f:
-            f.write(self.bundle("shop") or self.root())
+            f.write(self.trusted())
         key = certificates.new_key(folder)
         body = {"csr": certificates.new_request(key), "token": token, **more}
         if token is None:
