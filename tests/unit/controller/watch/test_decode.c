@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/controller/objects.h"
 
+#include <stdio.h>
+
 #include "controller/watch/manifest.h"
 #include "controller/watch/manifest_set.h"
 
@@ -74,6 +76,53 @@ static void what_is_wrong_is_named(void **state)
         if (!strstr(e.text, rows[i].says))
             fail_msg("'%s' does not say '%s'", e.text, rows[i].says);
         assert_null(r);
+    }
+}
+
+static void why_a_sidecar_does_not_run(void **state)
+{
+    static const struct {
+        const char *status, *problem;
+        bool ready;
+    } rows[] = {
+        {"'name':'tulle-proxy','ready':true,'state':{'running':{}}", "", true},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':"
+         "'PodInitializing'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':0,'reason':"
+         "'Completed'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':1,'reason':"
+         "'Error','message':'no redirection\\n'}}",
+         "no redirection", false},
+        {"'name':'tulle-init','state':{'waiting':{'reason':'CrashLoopBackOff',"
+         "'message':'back-off'}},'lastState':{'terminated':{'exitCode':1,"
+         "'message':'its last words'}}",
+         "its last words", false},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':'ErrImagePull'}}",
+         "ErrImagePull", false},
+        {"'name':'other','state':{'terminated':{'exitCode':1,'message':'x'}}",
+         "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = NULL;
+        char object[1024];
+        struct error e;
+
+        snprintf(object, sizeof object,
+                 "{'apiVersion':'v1','kind':'Pod'," META(
+                     "") ",'spec':{'containers':[]},'status':{"
+                         "'initContainerStatuses':[{%s}]}}",
+                 rows[i].status);
+        if (object_decode(object, &r, &e))
+            fail_msg("%s", e.text);
+        if (!slice_eq(r->pod.init_problem, slice_str(rows[i].problem)))
+            fail_msg("'%.*s', not '%s'", FMT(r->pod.init_problem),
+                     rows[i].problem);
+        assert_int_equal(r->pod.proxy_ready, rows[i].ready);
+        record_unref(r);
     }
 }
 
@@ -307,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(why_a_sidecar_does_not_run),
         cmocka_unit_test(a_pod),
         cmocka_unit_test(life_and_sidecars),
         cmocka_unit_test(bad_annotations_are_told_and_harmless),
