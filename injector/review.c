@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "lib/base/base64.h"
+
 enum { UID_MAX = 128, NAMES_MAX = 253, REVIEW_VALUES_MAX = 100000 };
 
 static enum status expect(struct json v, const char *name, const char *want,
@@ -99,25 +101,6 @@ void review_fini(struct review *r)
 
 /* --- the answer --- */
 
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* RFC 4648, section 4. */
-static void add_base64(struct text *out, slice s)
-{
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t n = s.len - i < 3 ? s.len - i : 3;
-        uint32_t bits = 0;
-        char four[5] = "====";
-
-        for (size_t k = 0; k < 3; k++)
-            bits = bits << 8 | (k < n ? (unsigned char)s.ptr[i + k] : 0);
-        for (size_t k = 0; k <= n; k++)
-            four[k] = base64_digits[bits >> (18 - 6 * k) & 63];
-        text_add(out, slice_of(four, 4));
-    }
-}
-
 static void write_patch(struct json_write *w, const struct patch *p)
 {
     struct text plain, coded;
@@ -127,7 +110,7 @@ static void write_patch(struct json_write *w, const struct patch *p)
     text_init(&coded, 12 << 20);
     json_write_init(&pw, &plain);
     patch_write(p, SLICE_NONE, &pw);
-    add_base64(&coded, text_slice(&plain));
+    base64_encode(text_slice(&plain), &coded);
     json_member_string(w, "patchType", SLICE("JSONPatch"));
     json_member_string(w, "patch", text_slice(&coded));
     text_fini(&plain);
