@@ -19,8 +19,8 @@ enum { PREFIX_MAX = 64, PODS_MAX = 20000, OUTPUT_MAX = 64 << 20 };
 
 struct found { /* a pod, or the template of one */
     char prefix[PREFIX_MAX];
-    struct json pod;          /* in the document as it was */
-    struct json_doc *wanted;  /* NULL: as it was */
+    struct json pod;         /* in the document as it was */
+    struct json_doc *wanted; /* NULL: as it was */
     struct inject_result result;
     bool done;
 };
@@ -92,8 +92,7 @@ static bool is_of_ours(const struct yaml_tree *t)
     if (!i || yaml_node(t, i)->kind != YAML_SCALAR)
         return false;
     kind = yaml_node(t, i)->text;
-    return kind_of(kind) || is_list(kind) ||
-           slice_eq(kind, SLICE("Namespace"));
+    return kind_of(kind) || is_list(kind) || slice_eq(kind, SLICE("Namespace"));
 }
 
 /* --- reading --- */
@@ -108,8 +107,8 @@ static struct json follow(struct json v, const char *pointer)
     return v;
 }
 
-static enum status find_pod(struct job *j, struct document *d,
-                            struct json obj, slice kind, const char *at)
+static enum status find_pod(struct job *j, struct document *d, struct json obj,
+                            slice kind, const char *at)
 {
     const struct kind *k = kind_of(kind);
     struct found f = {.done = false};
@@ -280,8 +279,7 @@ static enum status decide(struct job *j, struct document *d, struct found *f)
         in.ns_labels = json_get(*space, "labels");
         in.ns_annotations = json_get(*space, "annotations");
     }
-    in.asked = j->opt->all ||
-               eligible_namespace_asks(in.ns_labels, &ignored);
+    in.asked = j->opt->all || eligible_namespace_asks(in.ns_labels, &ignored);
     inject(&in, &f->result);
     f->done = true;
     if (f->result.verdict == VERDICT_REFUSE)
@@ -471,8 +469,7 @@ static enum status run(struct job *j, struct text *out)
         rc = read_document(j, &j->parts.at[i]);
     for (size_t i = 0; i < j->documents.len && !rc; i++)
         for (size_t k = 0; k < j->documents.at[i].pods.len && !rc; k++)
-            rc = decide(j, &j->documents.at[i],
-                        &j->documents.at[i].pods.at[k]);
+            rc = decide(j, &j->documents.at[i], &j->documents.at[i].pods.at[k]);
     for (size_t i = 0; i < j->documents.len && !rc; i++)
         rc = write_document(j, &j->documents.at[i], out);
     return rc;

@@ -309,6 +309,8 @@ static void proxy_env(struct builder *b)
     env_field(b, "TULLE_NODE_IPS", "status.hostIPs");
     env(b, "TULLE_WORKERS", o->workers);
     env(b, "TULLE_LOG_LEVEL", o->proxy_log_level);
+    env(b, "TULLE_LOG_JSON",
+        b->in->site->log_json ? SLICE("true") : SLICE("false"));
     env(b, "TULLE_ACCESS_LOG", o->access_log);
     env(b, "TULLE_DETECT_TIMEOUT", o->detect_timeout);
     env(b, "TULLE_SHUTDOWN_GRACE", o->shutdown_grace);

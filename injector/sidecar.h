@@ -16,6 +16,7 @@ struct sidecar_site {
     slice bundle_pem; /* roots known now; empty: none */
     uint16_t controller_port;
     uint32_t uid, gid;
+    bool log_json; /* proxies log JSON */
 };
 
 enum { SIDECAR_BUNDLE_MAX = 96 << 10 };
