@@ -28,6 +28,7 @@
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 
+<<<<<<< HEAD
 /* What the injector says on a pod: the version of what it added, or why it
  * added nothing. */
 #define ANNOTATION_INJECTED "tulle.dev/injected"
@@ -35,6 +36,26 @@
 #define ANNOTATION_PREFIX "tulle.dev/"
 
 /* The containers that make a pod meshed, and their volumes. */
+=======
+/* The roots, in every namespace that may have meshed pods. */
+#define TRUST_BUNDLE_NAME "tulle-trust-bundle" /* a ConfigMap */
+#define TRUST_BUNDLE_KEY "bundle.pem"
+
+/* The issuer that we make ourselves: a Secret of type kubernetes.io/tls. */
+#define CA_SECRET "tulle-ca"
+/* Who of the controllers writes. */
+#define CONTROLLER_LEASE "tulle-controller"
+
+/* The injector's webhook: the configuration (its caBundle is the leader's to
+ * write), and the Secret with its serving certificate. */
+#define WEBHOOK_NAME "tulle-injector"
+#define WEBHOOK_SECRET "tulle-injector-serving"
+#define WEBHOOK_SERVICE "tulle-injector"
+/* Field manager of what the controller applies. */
+#define FIELD_MANAGER "tulle-controller"
+
+/* The containers that make a pod meshed. */
+>>>>>>> cluster
 #define CONTAINER_PROXY "tulle-proxy"
 #define CONTAINER_INIT "tulle-init"
 #define VOLUME_TOKEN "tulle-token"

@@ -219,9 +219,8 @@ static enum status replace_member(struct editor *d, uint32_t i)
     if (below && !n->named && !render_is_inline(d->value)) {
         size_t from = line_start(d, n->start);
 
-        column += json_type(d->value) == JSON_OBJECT || !d->render.indentless
-                      ? 2
-                      : 0;
+        column +=
+            json_type(d->value) == JSON_OBJECT || !d->render.indentless ? 2 : 0;
         render_block(&d->render, d->value, column, false);
         splice(d, from, end_of_value(d, i));
         return OK;
@@ -559,8 +558,9 @@ static enum status walk(struct editor *d)
         const struct yaml_node *n = node(d, at);
 
         if (n->kind == YAML_ALIAS)
-            return cannot(d, at, "an alias (*) stands where something is to be "
-                                 "added: write it out");
+            return cannot(d, at,
+                          "an alias (*) stands where something is to be "
+                          "added: write it out");
         if (n->kind == YAML_SCALAR)
             return no_such_place(d);
         if (path.len == 0)
@@ -587,8 +587,7 @@ static enum status change(struct editor *d, const struct yaml_change *c)
     if (!rc)
         rc = walk(d);
     if (!rc && d->too_large)
-        rc = error_set(d->e, ERR_TOO_BIG, "%.*s: too large",
-                       FMT(d->t->source));
+        rc = error_set(d->e, ERR_TOO_BIG, "%.*s: too large", FMT(d->t->source));
     json_free(doc);
     return rc;
 }
@@ -615,8 +614,7 @@ static enum status put_together(struct editor *d, struct text *out)
         const struct splice *s = &d->splices.at[i];
 
         if (s->at < at)
-            return error_set(d->e, ERR_INVALID,
-                             "%.*s: changes that overlap",
+            return error_set(d->e, ERR_INVALID, "%.*s: changes that overlap",
                              FMT(d->t->source));
         text_add(out, slice_sub(text, at, s->at));
         text_add(out, slice_of(s->text, s->len));

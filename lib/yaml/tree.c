@@ -101,8 +101,7 @@ static enum status on_split(void *arg, const yaml_event_t *ev)
 enum status yaml_split(slice text, slice source, struct yaml_parts *out,
                        struct error *e)
 {
-    struct splitter s = {
-        .parts = out, .text = text, .source = source, .e = e};
+    struct splitter s = {.parts = out, .text = text, .source = source, .e = e};
     enum status rc;
 
     *out = (struct yaml_parts){0};
@@ -218,8 +217,7 @@ static enum status on_key(struct growing *g, const yaml_event_t *ev)
         .key_line = g->line + (unsigned)ev->start_mark.line,
         .key_plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE,
     };
-    return keep(g, ev,
-                slice_of(ev->data.scalar.value, ev->data.scalar.length),
+    return keep(g, ev, slice_of(ev->data.scalar.value, ev->data.scalar.length),
                 &g->member.key);
 }
 

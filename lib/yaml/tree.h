@@ -37,14 +37,14 @@ enum { YAML_NOWHERE = 0 }; /* the root is node 1 */
  * its key. */
 struct yaml_node {
     enum yaml_kind kind;
-    bool flow;       /* of a collection: [ ] or { } */
-    bool plain;      /* of a scalar: neither quoted nor a block */
-    bool block;      /* of a scalar: | or > */
-    bool named;      /* has an anchor or a tag */
-    bool string;     /* a tag makes it a string */
-    bool odd_tag;    /* a tag that we do not know */
-    bool closed;     /* all of it has been read */
-    unsigned line;   /* of the whole text */
+    bool flow;         /* of a collection: [ ] or { } */
+    bool plain;        /* of a scalar: neither quoted nor a block */
+    bool block;        /* of a scalar: | or > */
+    bool named;        /* has an anchor or a tag */
+    bool string;       /* a tag makes it a string */
+    bool odd_tag;      /* a tag that we do not know */
+    bool closed;       /* all of it has been read */
+    unsigned line;     /* of the whole text */
     size_t start, end; /* end: after its last byte that means something */
     size_t dash;       /* of an item of a block sequence: its '-' */
     size_t key_start, key_end;

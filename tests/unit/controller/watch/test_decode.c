@@ -83,7 +83,7 @@ static void a_pod(void **state)
         ",'uid':'u',"
         "'annotations':{'tulle.dev/mtls':'strict',"
         "'tulle.dev/opaque-ports':'1-2'}") ",'spec':{'nodeName':'n',"
-                                           "'initContainers':[{'name':'tulle-proxy','ports':["
+                                           "'initContainers':[{'name':'tulle-proxy','restartPolicy':'Always','ports':["
                                            "{'containerPort':15008}]}],'containers':[{'name':'x','ports':["
                                            "{'containerPort':80},{'containerPort':81,'protocol':'UDP'}]}]},"
                                            "'status':{'phase':'Pending','podIP':'FD00::1','podIPs':["
@@ -94,7 +94,7 @@ static void a_pod(void **state)
     assert_true(slice_eq(r->pod.service_account, SLICE("default")));
     assert_true(slice_eq(r->pod.node, SLICE("n")));
     assert_true(r->pod.meshed);
-    assert_false(r->pod.live);
+    assert_true(r->pod.live);
     assert_int_equal(r->pod.ports_len, 1);
     assert_int_equal(r->pod.ports[0], 80);
     assert_int_equal(r->pod.ips_len, 2);
@@ -102,6 +102,42 @@ static void a_pod(void **state)
     assert_int_equal(r->pod.settings.mtls, MTLS_SAYS_STRICT);
     assert_true(slice_eq(r->pod.settings.opaque_ports, SLICE("1-2")));
     record_unref(r);
+}
+
+#define PHASE(phase)                         \
+    "{'apiVersion':'v1','kind':'Pod'," META( \
+        "") ",'spec':{},'status':{'phase':'" phase "'}}"
+#define WITH(list, more)                     \
+    "{'apiVersion':'v1','kind':'Pod'," META( \
+        "") ",'spec':{'" list "':[{'name':'tulle-proxy'" more "}]}}"
+
+/* An address belongs to whoever has not ended; only what runs along is a
+ * sidecar. */
+static void life_and_sidecars(void **state)
+{
+    static const struct {
+        const char *object;
+        bool live, meshed;
+    } rows[] = {
+        {PHASE("Pending"), true, false},
+        {PHASE("Running"), true, false},
+        {PHASE("Unknown"), true, false},
+        {PHASE("Succeeded"), false, false},
+        {PHASE("Failed"), false, false},
+        {WITH("containers", ""), true, true},
+        {WITH("initContainers", ",'restartPolicy':'Always'"), true, true},
+        {WITH("initContainers", ""), true, false},
+        {WITH("initContainers", ",'restartPolicy':'Never'"), true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = object(rows[i].object);
+
+        assert_int_equal(r->pod.live, rows[i].live);
+        assert_int_equal(r->pod.meshed, rows[i].meshed);
+        record_unref(r);
+    }
 }
 
 static void bad_annotations_are_told_and_harmless(void **state)
@@ -272,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(a_pod),
+        cmocka_unit_test(life_and_sidecars),
         cmocka_unit_test(bad_annotations_are_told_and_harmless),
         cmocka_unit_test(a_file),
         cmocka_unit_test(one_mistake_refuses_the_file),
