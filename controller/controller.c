@@ -183,7 +183,8 @@ static enum status start_api(struct controller *c, struct error *e)
 
 static enum status write_ready_file(struct controller *c, struct error *e)
 {
-    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT];
+    const struct address *health_at = admin_pages_health(c->admin);
+    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT], health[ADDRESS_TEXT];
     struct text content;
     enum status rc;
 
@@ -194,9 +195,13 @@ static enum status write_ready_file(struct controller *c, struct error *e)
     if (slice_empty(c->config->ready_file))
         return OK;
     text_init(&content, 1024);
-    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"}\n",
+    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"",
                 FMT(address_format(mesh_api_address(c->api), api)),
                 FMT(address_format(admin_pages_address(c->admin), admin)));
+    if (health_at)
+        text_printf(&content, ",\"health\":\"%.*s\"",
+                    FMT(address_format(health_at, health)));
+    text_add(&content, SLICE("}\n"));
     rc = file_write_atomic(c->config->ready_file, text_slice(&content), 0644,
                            e);
     text_fini(&content);
@@ -269,6 +274,8 @@ static enum status start_admin(struct controller *c, struct error *e)
 {
     struct admin_pages_options opt = {
         .at = c->config->admin_address,
+        .health = slice_empty(c->config->health) ? NULL
+                                                 : &c->config->health_address,
         .registry = c->registry,
         .publisher = c->publisher,
         .ready = ready,

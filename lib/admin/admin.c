@@ -140,15 +140,17 @@ static void set_log_level(void *arg, struct exchange *x,
 }
 
 static const struct admin_route pages[] = {
+    /* first, those that anybody may ask */
     {HTTP_GET, "/live", serve_live, 0},
     {HTTP_GET, "/ready", serve_ready, 0},
+    /* the others */
     {HTTP_GET, "/metrics", serve_metrics, 0},
     {HTTP_GET, "/version", serve_version, 0},
     {HTTP_GET, "/log-level", serve_log_level, 0},
     {HTTP_PUT, "/log-level", set_log_level, 0},
     {HTTP_POST, "/log-level", set_log_level, 0},
 };
-enum { PAGES = sizeof pages / sizeof pages[0] };
+enum { PAGES = sizeof pages / sizeof pages[0], HEALTH_PAGES = 2 };
 
 /* --- routing --- */
 
@@ -158,7 +160,7 @@ static const struct admin_route *route_at(const struct admin *a, unsigned i)
     if (i < a->opt.routes_len)
         return &a->opt.routes[i];
     i -= a->opt.routes_len;
-    return i < PAGES ? &pages[i] : NULL;
+    return i < (a->opt.health_only ? HEALTH_PAGES : PAGES) ? &pages[i] : NULL;
 }
 
 static const struct admin_route *find_route(const struct admin *a,
