@@ -171,6 +171,7 @@ def house_checks(run):
     # clang-tidy wants the compile commands, which `configure` writes.
     if run.stage("configure dev", ["cmake", "--preset", "dev"], 5):
         ctest(run, "check", "house", 15)
+    run.stage("chart tests", ["scripts/test-chart"], 10, tests="pytest")
 
 
 def unit(run):
