@@ -7,14 +7,16 @@
 # apt gets through to packages is the machine's business, and stays there: give its
 # configuration as build secrets (docs/install.md, "Building the images").
 
-FROM debian:trixie-slim AS build
+FROM debian:trixie-slim AS tools
 RUN --mount=type=secret,id=apt_conf,target=/etc/apt/apt.conf.d/95build \
     --mount=type=secret,id=apt_sources,target=/etc/apt/sources.list.d/build.sources \
     apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        gcc libc6-dev cmake ninja-build pkg-config \
+        gcc libc6-dev cmake ninja-build pkg-config ccache \
         libuv1-dev libssl-dev libnghttp2-dev libcjson-dev libyaml-dev \
         libcurl4-openssl-dev nftables
+
+FROM tools AS build
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake
@@ -22,7 +24,9 @@ COPY lib lib
 COPY proxy proxy
 COPY controller controller
 COPY injector injector
-RUN cmake --preset release -DTULLE_ONLY_PROGRAMS=ON && \
+RUN --mount=type=cache,id=tulle-ccache,target=/ccache \
+    export CCACHE_DIR=/ccache && \
+    cmake --preset release -DTULLE_ONLY_PROGRAMS=ON && \
     cmake --build --preset release && \
     cmake --install build/release --prefix /usr --strip
 COPY scripts/image-root scripts/image-root
@@ -36,6 +40,7 @@ LABEL org.opencontainers.image.title="Tulle proxy" \
       org.opencontainers.image.description="The sidecar of the Tulle service mesh, and what sets its packet rules" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=proxy-root /image /
+COPY LICENSE /usr/share/doc/tulle/copyright
 USER 2102:2102
 ENTRYPOINT ["/usr/bin/tulle-proxy"]
 
@@ -47,6 +52,7 @@ LABEL org.opencontainers.image.title="Tulle controller" \
       org.opencontainers.image.description="Tells the proxies of the Tulle service mesh what they need, and who they are" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=controller-root /image /
+COPY LICENSE /usr/share/doc/tulle/copyright
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tulle-controller"]
 
@@ -58,5 +64,6 @@ LABEL org.opencontainers.image.title="Tulle injector" \
       org.opencontainers.image.description="Gives pods of the Tulle service mesh their proxy" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=injector-root /image /
+COPY LICENSE /usr/share/doc/tulle/copyright
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/tulle-injector"]
