@@ -49,7 +49,6 @@ NOTHING = {
     "injector.serviceAccount.create": False, "nodeSelector": {},
     "topologySpreadConstraints": [], "podSecurityContext": {},
     "securityContext": {}, "deploymentStrategy": {}, "controller.resources": {},
-    "proxy.resources": {}, "proxyInit.resources": {},
 }
 RENDERINGS = {
     "default": ((), {}), "ha": (HA, {}), "everything": ((), EVERYTHING),

@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
-INJECT = ("object.metadata.?annotations[?'tulle.dev/inject'].orValue("
-          "object.metadata.?labels[?'tulle.dev/inject'].orValue(''))")
+ANNOTATION = "object.metadata.?annotations[?'tulle.dev/inject'].orValue('')"
+LABEL = "object.metadata.?labels[?'tulle.dev/inject'].orValue('')"
+ASKS = f"!({ANNOTATION} in ['', 'disabled'] && {LABEL} in ['', 'disabled'])"
+SILENT = f"({ANNOTATION} == '' && {LABEL} == '')"
 
 
 @pytest.fixture
@@ -46,11 +48,10 @@ def test_golden(webhooks):
     assert webhooks() == {
         "namespace.inject.tulle.dev": expected(
             "namespace.inject.tulle.dev", "In",
-            {"name": "not-opted-out", "expression": f"{INJECT} != 'disabled'"}),
+            {"name": "not-opted-out", "expression": f"{ASKS} || {SILENT}"}),
         "pod.inject.tulle.dev": expected(
             "pod.inject.tulle.dev", "NotIn",
-            {"name": "opted-in",
-             "expression": f"!({INJECT} in ['', 'disabled'])"}),
+            {"name": "opted-in", "expression": ASKS}),
     }
 
 
