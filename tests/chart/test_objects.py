@@ -183,6 +183,14 @@ def test_probes_have_an_address(template):
             assert container[probe]["httpGet"]["port"] == "health"
 
 
+def test_pods_leave_before_they_end(template):
+    """Their images have no `sleep` to run."""
+    for program in ("controller", "injector"):
+        spec = template().pod_spec(program)
+        pause = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert 0 < pause < spec["terminationGracePeriodSeconds"] / 2
+
+
 def test_ha(template):
     r = template(*HA)
     for program in ("controller", "injector"):

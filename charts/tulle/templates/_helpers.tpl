@@ -145,7 +145,12 @@ annotations:
 
 {{- /* Argument: the scheme of the port `health`. Caches are filled before the first
        ready; no start-up limit makes a slow API server into restarts. */ -}}
-{{- define "tulle.probes" -}}
+{{- define "tulle.life" -}}
+# First leave the Service, then end: who asks meanwhile is still answered.
+lifecycle:
+  preStop:
+    sleep:
+      seconds: 5
 readinessProbe:
   httpGet:
     path: /ready
