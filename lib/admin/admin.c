@@ -140,17 +140,18 @@ static void set_log_level(void *arg, struct exchange *x,
 }
 
 static const struct admin_route pages[] = {
-    /* first, those that anybody may ask */
     {HTTP_GET, "/live", serve_live, 0},
     {HTTP_GET, "/ready", serve_ready, 0},
-    /* the others */
     {HTTP_GET, "/metrics", serve_metrics, 0},
     {HTTP_GET, "/version", serve_version, 0},
     {HTTP_GET, "/log-level", serve_log_level, 0},
     {HTTP_PUT, "/log-level", set_log_level, 0},
     {HTTP_POST, "/log-level", set_log_level, 0},
 };
-enum { PAGES = sizeof pages / sizeof pages[0], HEALTH_PAGES = 2 };
+enum {
+    PAGES = sizeof pages / sizeof pages[0],
+    HEALTH_PAGES = 2, /* the first ones */
+};
 
 /* --- routing --- */
 
