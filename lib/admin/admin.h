@@ -56,9 +56,6 @@ struct admin_options {
     /* Of the program's own; they win over ready-made ones. Borrowed. */
     const struct admin_route *routes;
     unsigned routes_len;
-    /* Of the ready-made pages only /live and /ready: for an address that is not
-     * loopback, where the kubelet asks. */
-    bool health_only;
     void *arg;
 };
 
