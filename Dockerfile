@@ -39,6 +39,8 @@ FROM scratch AS proxy
 LABEL org.opencontainers.image.title="Tulle proxy" \
       org.opencontainers.image.description="The sidecar of the Tulle service mesh, and what sets its packet rules" \
       org.opencontainers.image.licenses="Apache-2.0"
+# tulle-init looks for nft.
+ENV PATH=/usr/sbin:/usr/bin
 COPY --from=proxy-root /image /
 COPY LICENSE /usr/share/doc/tulle/copyright
 USER 2102:2102
