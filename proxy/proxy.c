@@ -29,7 +29,6 @@ enum {
     POOL_CHUNKS = 16,
     OWN_IPS = 64,
     BUNDLE_MAX = 1 << 20,
-    CONTROLLERS = 8,
     EPOCH = 16,
 };
 
@@ -50,8 +49,7 @@ struct proxy {
     struct telemetry *telemetry[64];
     struct address own_ips[OWN_IPS];
     unsigned own_ips_len;
-    struct address controllers[CONTROLLERS];
-    unsigned controllers_len;
+    struct controllers *controllers;
     slice bundle;
     char epoch[2 * EPOCH + 1];
     uint64_t reports;
@@ -270,22 +268,6 @@ static enum status start_pages(struct proxy *p, struct error *e)
 
 /* ---- start ---- */
 
-static enum status parse_controllers(struct proxy *p, struct error *e)
-{
-    slice rest = p->config->controller, item;
-    while (slice_next(&rest, ',', &item)) {
-        if (p->controllers_len == CONTROLLERS)
-            return error_set(e, ERR_TOO_BIG, "controller: more than %d",
-                             CONTROLLERS);
-        if (address_parse(slice_trim(item),
-                          &p->controllers[p->controllers_len]))
-            return error_set(e, ERR_INVALID,
-                             "controller: '%.*s' is not IP:port", FMT(item));
-        p->controllers_len++;
-    }
-    return OK;
-}
-
 static void find_own_ips(struct proxy *p)
 {
     struct ifaddrs *all;
@@ -334,8 +316,7 @@ static enum status start_session(struct proxy *p, struct error *e)
     const struct config *c = p->config;
     bool join = c->join_token_file.len > 0;
     struct renew_options ro = renew_defaults;
-    memcpy(ro.controllers, p->controllers, sizeof ro.controllers);
-    ro.controllers_len = p->controllers_len;
+    ro.controllers = p->controllers;
     ro.bundle_pem = p->bundle;
     ro.trust_domain = c->trust_domain;
     ro.token_file = join ? c->join_token_file : c->token_file;
@@ -344,8 +325,7 @@ static enum status start_session(struct proxy *p, struct error *e)
     if (rc)
         return rc;
     struct discovery_client_options co = discovery_client_defaults;
-    memcpy(co.controllers, p->controllers, sizeof co.controllers);
-    co.controllers_len = p->controllers_len;
+    co.controllers = p->controllers;
     co.expect = renew_controller(p->renew);
     co.report_every = c->report_interval;
     p->client = discovery_client_new(&p->loop, p->discovery, &co,
@@ -372,7 +352,8 @@ static void on_signal(void *arg, int signum)
 
 static enum status start(struct proxy *p, struct error *e)
 {
-    enum status rc = parse_controllers(p, e);
+    enum status rc = controllers_new(&p->controllers, &p->loop,
+                                     p->config->controller, NULL, e);
     if (!rc)
         rc = listen_specs(p->config, p->specs, WORKER_LISTENERS, &p->specs_len,
                           e);
@@ -437,6 +418,7 @@ enum status proxy_run(const struct config *c, struct error *e)
         worker_fini(&p->workers[i]);
     }
     mem_free(p->workers);
+    controllers_free(p->controllers);
     mem_free((void *)(uintptr_t)p->bundle.ptr);
     arena_reset(&p->report_arena);
     loop_fini(&p->loop);

@@ -144,6 +144,7 @@ struct rig {
     struct fake fakes[2];
     struct discovery *d;
     struct lookup *lk;
+    struct controllers *controllers;
     struct discovery_client *c;
     unsigned synced, lost, reports;
     bool closed;
@@ -180,13 +181,22 @@ static struct discovery_client_options quick(void)
 static void rig_init(struct rig *r, struct discovery_client_options o,
                      unsigned fakes, struct tls_settings *first)
 {
+    struct text list;
+    struct error e;
     *r = (struct rig){0};
     turner_init(&r->t);
+    text_init(&list, 1024);
     for (unsigned i = 0; i < fakes; i++) {
+        char at[ADDRESS_TEXT];
         fake_start(&r->fakes[i], &r->t, i ? server_tls : first);
-        o.controllers[i] = *http_server_address(r->fakes[i].server);
+        slice a = address_format(http_server_address(r->fakes[i].server), at);
+        text_printf(&list, "%s%.*s", i ? "," : "", FMT(a));
     }
-    o.controllers_len = fakes;
+    assert_int_equal(controllers_new(&r->controllers, &r->t.loop,
+                                     text_slice(&list), NULL, &e),
+                     OK);
+    text_fini(&list);
+    o.controllers = r->controllers;
     r->d = discovery_new(&r->t.loop, NULL);
     r->lk = lookup_new(r->d, &r->t.loop, NULL);
     r->c = discovery_client_new(&r->t.loop, r->d, &o, &client_events, r);
@@ -207,6 +217,7 @@ static void rig_fini(struct rig *r)
         discovery_client_close(r->c);
     lookup_close(r->lk, on_closed, r);
     TURN_UNTIL(&r->t, r->closed);
+    controllers_free(r->controllers);
     discovery_free(r->d);
     for (int i = 0; i < 2; i++)
         if (r->fakes[i].server)

@@ -131,6 +131,7 @@ struct rig {
     struct fake f;
     struct identity *id;
     struct renew *renew;
+    struct controllers *controllers;
     struct renew_options opt;
     char dir[64], token_file[96];
     unsigned heard, closed;
@@ -140,6 +141,7 @@ struct rig {
 static void rig_init(struct rig *r, slice server_name)
 {
     struct error e;
+    char at[ADDRESS_TEXT];
     *r = (struct rig){.opt = renew_defaults};
     turner_init(&r->t);
     text_init(&r->f.body, 1 << 20);
@@ -160,8 +162,10 @@ static void rig_init(struct rig *r, slice server_name)
     assert_int_equal(
         file_write_atomic(slice_str(r->token_file), SLICE("first\n"), 0600, &e),
         OK);
-    r->opt.controllers[0] = *http_server_address(r->f.server);
-    r->opt.controllers_len = 1;
+    slice list = address_format(http_server_address(r->f.server), at);
+    assert_int_equal(
+        controllers_new(&r->controllers, &r->t.loop, list, NULL, &e), OK);
+    r->opt.controllers = r->controllers;
     r->opt.bundle_pem = ca_cert_pem(r->f.ca);
     r->opt.token_file = slice_str(r->token_file);
     r->opt.backoff_min = NSEC_PER_MSEC;
@@ -180,6 +184,7 @@ static void rig_fini(struct rig *r)
 {
     if (r->renew)
         renew_close(r->renew);
+    controllers_free(r->controllers);
     http_server_close(r->f.server);
     identity_free(r->id);
     turner_fini(&r->t);
@@ -367,7 +372,7 @@ static void test_bad_options(void **state)
                      ERR_INVALID);
     assert_non_null(strstr(e.text, "roots"));
     r.opt.bundle_pem = ca_cert_pem(r.f.ca);
-    r.opt.controllers_len = 0;
+    r.opt.controllers = NULL;
     assert_int_equal(renew_start(&r.renew, &r.t.loop, &r.opt, r.id, &e),
                      ERR_INVALID);
     assert_non_null(strstr(e.text, "controller"));
