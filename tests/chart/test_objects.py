@@ -233,7 +233,6 @@ def known_variables(program):
 
 
 @pytest.mark.parametrize("program, marker", [
-    ("controller", "TULLE_CONTROLLER_INJECTOR_SERVICE"),
     ("injector", "TULLE_INJECTOR_PROXY_IMAGE"),
 ])
 def test_programs_know_their_variables(template, program, marker):
