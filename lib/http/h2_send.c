@@ -144,6 +144,7 @@ static void consumed(struct exchange *x, size_t n)
     if (n > s->owed)
         n = s->owed;
     s->owed -= (uint32_t)n;
+    s->heard = loop_now(x->loop);
     s->h->held -= n;
     nghttp2_session_consume(s->h->ng, s->id, n);
     h2_wake(s->h);
