@@ -367,6 +367,8 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (!s)
         return 0;
     s->head_sent = true;
+    if (f->hd.type == NGHTTP2_HEADERS && s->hints)
+        s->hints--;
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     s->end_sent = true;

@@ -56,6 +56,7 @@ struct h2_stream {
     int32_t id;              /* 0: no head sent yet */
     uint32_t owed;           /* delivered and not consumed */
     uint16_t status_code;    /* HTTP/2 error to give when reset */
+    uint8_t hints;           /* informational heads that have not left */
     bool deferred;           /* the library waits for data */
     bool has_trailers;
     bool grown;     /* its window is the large one */
@@ -64,7 +65,7 @@ struct h2_stream {
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144, H2_HINTS = 16 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {
