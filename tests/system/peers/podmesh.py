@@ -14,9 +14,10 @@ from programs import wait_until
 
 NAMESPACE = "shop"
 APP = 8080  # where apps listen, when nothing else is said
-LISTEN = ["--inbound-transparent", "[::]:15006",
-          "--outbound-transparent", "127.0.0.1:15001,[::1]:15001",
-          "--admin", "127.0.0.1:15020", "--shutdown-grace", "2s"]
+IN, OUT, ADMIN = 15006, 15001, 15020  # each pod has a namespace of its own
+LISTEN = ["--inbound-transparent", f"[::]:{IN}",
+          "--outbound-transparent", f"127.0.0.1:{OUT},[::1]:{OUT}",
+          "--admin", f"127.0.0.1:{ADMIN}", "--shutdown-grace", "2s"]
 
 
 class PodMesh(Mesh):
