@@ -144,7 +144,8 @@ static enum status check(const struct config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "admin: %.*s is not a loopback address",
                          FMT(c->admin));
-    if (slice_empty(c->controller) || slice_empty(c->bundle))
+    if (slice_empty(c->controller) ||
+        (slice_empty(c->bundle) && slice_empty(c->bundle_pem)))
         return error_set(e, ERR_INVALID,
                          "--controller and --bundle are needed");
     if (slice_empty(c->join_token_file) == slice_empty(c->token_file))

@@ -114,4 +114,4 @@ class Node(Namespace):
 def as_proxy(argv):
     """The same, run by the proxy's user and group."""
     return ["setpriv", f"--reuid={PROXY_ID}", f"--regid={PROXY_ID}",
-            "--clear-groups", *argv]
+            "--clear-groups", "--pdeathsig=TERM", *argv]
