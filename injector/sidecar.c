@@ -278,7 +278,7 @@ static void where_env(struct builder *b)
     env(b, "TULLE_CONTROLLER", text_slice(&t));
     text_fini(&t);
     env(b, "TULLE_TRUST_DOMAIN", s->trust_domain);
-    env(b, "TULLE_BUNDLE", SLICE(MOUNT_BUNDLE "/" FILE_BUNDLE));
+    env(b, "TULLE_BUNDLE", SLICE(MOUNT_BUNDLE "/" TRUST_BUNDLE_KEY));
     env(b, "TULLE_BUNDLE_PEM", s->bundle_pem);
     env(b, "TULLE_TOKEN_FILE", SLICE(MOUNT_TOKEN "/" FILE_TOKEN));
 }
@@ -350,7 +350,7 @@ static const char token_volume[] =
  * there, with the roots in its environment. */
 static const char bundle_volume[] =
     "{\"name\":\"" VOLUME_BUNDLE "\",\"configMap\":{\"defaultMode\":420,"
-    "\"name\":\"" CONFIG_MAP_BUNDLE "\",\"optional\":true}}";
+    "\"name\":\"" TRUST_BUNDLE_NAME "\",\"optional\":true}}";
 
 static enum status build(const struct sidecar_input *in,
                          void (*what)(struct builder *), struct arena *arena,

@@ -28,15 +28,12 @@
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 
-<<<<<<< HEAD
 /* What the injector says on a pod: the version of what it added, or why it
  * added nothing. */
 #define ANNOTATION_INJECTED "tulle.dev/injected"
 #define ANNOTATION_NOT_INJECTED "tulle.dev/not-injected"
 #define ANNOTATION_PREFIX "tulle.dev/"
 
-/* The containers that make a pod meshed, and their volumes. */
-=======
 /* The roots, in every namespace that may have meshed pods. */
 #define TRUST_BUNDLE_NAME "tulle-trust-bundle" /* a ConfigMap */
 #define TRUST_BUNDLE_KEY "bundle.pem"
@@ -54,8 +51,7 @@
 /* Field manager of what the controller applies. */
 #define FIELD_MANAGER "tulle-controller"
 
-/* The containers that make a pod meshed. */
->>>>>>> cluster
+/* The containers that make a pod meshed, and their volumes. */
 #define CONTAINER_PROXY "tulle-proxy"
 #define CONTAINER_INIT "tulle-init"
 #define VOLUME_TOKEN "tulle-token"
@@ -63,8 +59,6 @@
 #define MOUNT_TOKEN "/var/run/secrets/tulle.dev/token"
 #define MOUNT_BUNDLE "/var/run/secrets/tulle.dev/bundle"
 #define FILE_TOKEN "token"
-#define CONFIG_MAP_BUNDLE "tulle-trust-bundle"
-#define FILE_BUNDLE "bundle.pem"
 
 /* Ports of the proxy in a pod; an application must not take them. */
 #define PORT_OUTBOUND 15001
