@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "injector/file_command.h"
+#include "injector/injector.h"
 #include "lib/base/log.h"
 #include "lib/tls/tls_settings.h"
 
@@ -41,7 +42,7 @@ static enum status run(struct injector_config *config,
     log_set_json(config->log_json);
     if (args->file)
         return file_command(config, args, argc, argv, e);
-    return error_set(e, ERR_INVALID, "only `file` yet");
+    return injector_run(config, e);
 }
 
 int main(int argc, char **argv)
