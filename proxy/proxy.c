@@ -362,7 +362,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(1);
+        _exit(0); /* as at the end of the grace: we did what was asked */
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
