@@ -250,7 +250,7 @@ static void close_at_every_turn(void **state)
     for (int n = 0; n < 12; n++) {
         struct rig r;
 
-        rig_init(&r);
+        rig_init(&r, n % 2);
         (void)get(&r, "/v1/registry?watch");
         for (int i = 0; i < n; i++) {
             turn(&r.t);
