@@ -362,7 +362,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(1);
+        _exit(0); /* as at the end of the grace: we did what was asked */
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
@@ -383,7 +383,9 @@ static enum status start(struct proxy *p, struct error *e)
     if (rc)
         return rc;
     find_own_ips(p);
-    p->discovery = discovery_new(&p->loop, NULL);
+    struct discovery_options dopt = discovery_defaults;
+    dopt.max_keys = (uint32_t)p->config->max_destinations;
+    p->discovery = discovery_new(&p->loop, &dopt);
     p->identity = identity_new(&p->loop);
     rc = start_workers(p, e);
     if (!rc)

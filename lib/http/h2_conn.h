@@ -49,13 +49,15 @@ struct h2_stream {
     struct bufq out;         /* body bytes not yet framed */
     struct headers trailers; /* in the arena */
     slice upgrade;           /* client: the protocol asked for, in the arena */
-    int64_t progress;
-    int64_t burst_start;  /* a second of this stream, */
-    uint32_t burst;       /* and the body bytes that it moved in it */
-    int32_t id;           /* 0: no head sent yet */
-    uint32_t owed;        /* delivered and not consumed */
-    uint16_t status_code; /* HTTP/2 error to give when reset */
-    bool deferred;        /* the library waits for data */
+    int64_t progress;        /* loop time of the last byte out, */
+    int64_t heard;           /* and in, or of room made for it */
+    int64_t burst_start;     /* a second of this stream, */
+    uint32_t burst;          /* and the body bytes that it moved in it */
+    int32_t id;              /* 0: no head sent yet */
+    uint32_t owed;           /* delivered and not consumed */
+    uint16_t status_code;    /* HTTP/2 error to give when reset */
+    uint8_t hints;           /* informational heads that have not left */
+    bool deferred;           /* the library waits for data */
     bool has_trailers;
     bool grown;     /* its window is the large one */
     bool head_sent; /* client: the request has left */
@@ -63,7 +65,7 @@ struct h2_stream {
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144, H2_HINTS = 16 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {
@@ -88,6 +90,7 @@ CHECKED enum status h2_head_response(const struct h2_block *b,
 /* True when the answer to an upgrade says that it was ignored; the mark is ours
  * and goes no further. */
 bool h2_head_upgrade_ignored(struct head *h);
+/* Without the fields that must not be in trailers. */
 void h2_head_trailers(const struct h2_block *b, struct headers *out);
 
 enum { H2_NV_MAX = HTTP_HEADERS_MAX + 8 };

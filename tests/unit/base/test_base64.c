@@ -8,69 +8,65 @@
 
 #include "lib/base/base64.h"
 
+/* RFC 4648 section 10, and bytes above 127. */
+static const struct {
+    const char *bytes, *text;
+} pairs[] = {
+    {"", ""},
+    {"f", "Zg=="},
+    {"fo", "Zm8="},
+    {"foo", "Zm9v"},
+    {"foob", "Zm9vYg=="},
+    {"fooba", "Zm9vYmE="},
+    {"foobar", "Zm9vYmFy"},
+    {"\xff\xfe\xfd", "//79"},
+    {"\xfb\xef\xbe", "++++"},
+};
+
 static void both_ways(void **state)
 {
-    /* RFC 4648, section 10 */
-    static const char *const rows[][2] = {
-        {"", ""},
-        {"f", "Zg=="},
-        {"fo", "Zm8="},
-        {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="},
-        {"fooba", "Zm9vYmE="},
-        {"foobar", "Zm9vYmFy"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         struct text t;
 
         text_init(&t, 100);
-        base64_encode(slice_str(rows[i][0]), &t);
-        assert_string_equal(text_cstr(&t), rows[i][1]);
+        text_add(&t, SLICE("x"));
+        base64_encode(slice_str(pairs[i].bytes), &t);
+        assert_string_equal(text_cstr(&t) + 1, pairs[i].text);
         text_clear(&t);
-        assert_int_equal(base64_decode(slice_str(rows[i][1]), &t), OK);
-        assert_string_equal(text_cstr(&t), rows[i][0]);
+        assert_int_equal(base64_decode(slice_str(pairs[i].text), &t), OK);
+        assert_true(slice_eq(text_slice(&t), slice_str(pairs[i].bytes)));
         text_fini(&t);
     }
 }
 
-static void every_byte(void **state)
-{
-    char all[256];
-    struct text there, back;
-
-    (void)state;
-    for (int i = 0; i < 256; i++)
-        all[i] = (char)i;
-    text_init(&there, 1000);
-    text_init(&back, 1000);
-    base64_encode(slice_of(all, 256), &there);
-    assert_int_equal(base64_decode(text_slice(&there), &back), OK);
-    assert_true(slice_eq(text_slice(&back), slice_of(all, 256)));
-    text_fini(&there);
-    text_fini(&back);
-}
-
-static void refused(void **state)
+static void one_spelling_only(void **state)
 {
     static const char *const bad[] = {
-        "Z",    "Zg",    "Zg=",  "Zg===",    "Zh==",     "Zm9=",  "Z===",
-        "====", "Zm9v=", "Z g=", "Zg==Zg==", "Zm9v-_==", "Zm8=Zg"};
-    struct text t;
+        "Z",     "Zg",    "Zg=",      "Zg===",    "Zh==", "Zm9=",
+        "Zm8=Zm8=", "=m9v", "Zm9v\n", "Zm 9v===", "Zm-_", "Zg=a",
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct text t;
+
         text_init(&t, 100);
-        if (base64_decode(slice_str(bad[i]), &t) != ERR_INVALID)
-            fail_msg("'%s' was taken", bad[i]);
+        text_add(&t, SLICE("kept"));
+        assert_int_equal(base64_decode(slice_str(bad[i]), &t), ERR_INVALID);
+        assert_string_equal(text_cstr(&t), "kept");
         text_fini(&t);
     }
-    text_init(&t, 2);
-    assert_int_equal(base64_decode(SLICE("Zm9v"), &t), ERR_TOO_BIG);
-    text_fini(&t);
-    text_init(&t, 100);
-    assert_int_equal(base64_decode(SLICE("Zm\r\n9v\n"), &t), OK);
+}
+
+static void the_limit_of_the_text_holds(void **state)
+{
+    struct text t;
+
+    (void)state;
+    text_init(&t, 5);
+    base64_encode(SLICE("foobar"), &t);
+    assert_true(t.failed);
     text_fini(&t);
 }
 
@@ -78,8 +74,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways),
-        cmocka_unit_test(every_byte),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(one_spelling_only),
+        cmocka_unit_test(the_limit_of_the_text_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

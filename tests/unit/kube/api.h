@@ -4,6 +4,9 @@
 #ifndef TULLE_TESTS_KUBE_API_H
 #define TULLE_TESTS_KUBE_API_H
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "lib/base/base64.h"
 #include "lib/base/file.h"
 #include "lib/http/server.h"
