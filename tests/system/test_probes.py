@@ -72,6 +72,7 @@ def test_live_and_ready(probed):
 def test_ready_waits_for_the_first_view(pair):
     """Then it stays, whatever becomes of the controller."""
     with App() as app, pair(app) as p:
+        assert ask(p.front).status == 200
         p.mesh.controller.process.terminate()
         p.mesh.controller.process.wait(20)
         port, = free_ports(["127.0.0.1"])
@@ -221,9 +222,10 @@ def test_who_leaves_takes_the_question_along(probed):
     with Server(lambda w: w.how_it_ends(), host=APP_IP) as app, probed(
             {"/probe/app/liveness": probe("http", app.port,
                                           timeout="1h")}) as p:
-        with connect(p.health) as kubelet:
-            kubelet.send(request(target="/probe/app/liveness"))
-            app.wait_open(1)
+        kubelet = connect(p.health)
+        kubelet.send(request(target="/probe/app/liveness"))
+        app.wait_open(1)
+        kubelet.reset()
         app.wait_open(0)
 
 
@@ -239,7 +241,7 @@ def test_only_some_at_once(probed):
         assert p.get("/probe/app/liveness") == (503, "too many ask at once\n")
         assert p.get("/probe/app/readiness")[0] == 200
         for wire in waiting:
-            wire.close()
+            wire.reset()
         app.wait_open(0)
 
 
