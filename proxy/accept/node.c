@@ -3,16 +3,16 @@
 
 #include "proxy/proxy.h"
 
-static bool from_node(const struct worker *w, const struct workload_view *v,
-                      const struct address *client)
+bool node_has(const struct workload_view *v, const struct pod *pod,
+              const struct address *client)
 {
     char text[ADDRESS_TEXT];
     slice ip = address_format_ip(client, text);
 
-    for (uint32_t i = 0; i < v->node_ips_len; i++)
+    for (uint32_t i = 0; v && i < v->node_ips_len; i++)
         if (slice_eq(v->node_ips[i], ip))
             return true;
-    return pod_is_node(proxy_pod(w->proxy), client);
+    return pod_is_node(pod, client);
 }
 
 enum exemption node_exemption(const struct worker *w, uint16_t port,
@@ -24,7 +24,8 @@ enum exemption node_exemption(const struct worker *w, uint16_t port,
     for (uint32_t i = 0; v && i < v->probes_len; i++)
         if (v->probes[i].port == port && found != EXEMPT_PORT)
             found = v->probes[i].grpc ? EXEMPT_PORT : EXEMPT_PROBES;
-    return found && from_node(w, v, client) ? found : EXEMPT_NOTHING;
+    return found && node_has(v, proxy_pod(w->proxy), client) ? found
+                                                             : EXEMPT_NOTHING;
 }
 
 bool node_is_probe(const struct worker *w, uint16_t port,

@@ -6,7 +6,11 @@
 
 #include "lib/http/message.h"
 #include "proxy/accept/target.h"
+#include "proxy/pod.h"
 
+/* Is it an address of the pod's node? `v` may be NULL. */
+bool node_has(const struct workload_view *v, const struct pod *pod,
+              const struct address *client);
 /* For a plaintext connection from `client` to a port of the pod. */
 enum exemption node_exemption(const struct worker *w, uint16_t port,
                               const struct address *client);

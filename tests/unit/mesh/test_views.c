@@ -88,9 +88,9 @@ static void test_too_many_node_addresses(void **state UNUSED)
     for (int i = 0; i <= VIEW_NODE_IPS_MAX; i++)
         text_printf(&t, "%s\"10.0.0.%d\"", i ? "," : "", i);
     text_add(&t, SLICE("]}"));
-    assert_int_equal(view_decode(VIEW_WORKLOAD, SLICE(""), text_slice(&t), &v,
-                                 &e),
-                     ERR_TOO_BIG);
+    assert_int_equal(
+        view_decode(VIEW_WORKLOAD, SLICE(""), text_slice(&t), &v, &e),
+        ERR_TOO_BIG);
     assert_non_null(strstr(e.text, "nodeIPs: more than 16"));
     text_fini(&t);
 }
