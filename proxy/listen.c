@@ -133,6 +133,8 @@ enum status listen_health(const struct config *c, bool ipv6,
 {
     slice list = c->health, item;
     *n = 0;
+    if (slice_empty(list))
+        return OK;
     while (slice_next(&list, ',', &item)) {
         struct address a;
         if (address_of(slice_trim(item), "health", &a, e))

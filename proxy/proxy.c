@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/signals.h"
 #include "lib/tls/cert.h"
+#include "proxy/accept/node.h"
 #include "proxy/admin/health.h"
 #include "proxy/admin/pages.h"
 #include "proxy/discovery/client.h"
@@ -269,6 +270,15 @@ static enum status start_pages(struct proxy *p, struct error *e)
 }
 
 /* ---- the health port ---- */
+
+/* Or the pod itself, whose processes can do all that already. */
+static bool from_node(void *arg, const struct address *from)
+{
+    struct proxy *p = arg;
+    struct view *v = discovery_get(p->discovery, VIEW_WORKLOAD, SLICE(""));
+    return address_is_loopback(from) || pod_owns(&p->pod, from) ||
+           node_has(v ? &v->workload : NULL, &p->pod, from);
+}
 
 static enum status start_health(struct proxy *p, struct error *e)
 {

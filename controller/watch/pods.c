@@ -258,6 +258,8 @@ enum status decode_pod(struct json obj, struct record **out, struct error *e)
         rc = decode_spec(r, obj, e);
     if (!rc)
         rc = decode_status(r, obj, e);
+    if (!rc)
+        rc = decode_pod_probes(r, obj, e);
     if (rc) {
         record_unref(r);
         return rc;

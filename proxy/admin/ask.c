@@ -183,6 +183,7 @@ static void send_request(struct ask *a, struct stream *s)
     if (!headers_find_name(&h.headers, SLICE("accept")))
         add(&h, SLICE("accept"), SLICE("*/*"));
     add(&h, SLICE("connection"), SLICE("close"));
+    h.headers.at[h.headers.len - 1].hop = false; /* this hop is meant */
     exchange_send_head(a->x, &h, true);
 }
 

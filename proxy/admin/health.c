@@ -5,26 +5,45 @@
  *      -> anything else: 404, 405 */
 #include "proxy/admin/health.h"
 
+#include <unistd.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/http/server.h"
+#include "lib/http/conn.h"
+#include "lib/net/listener.h"
 #include "proxy/admin/ask.h"
 
 enum {
-    CONNECTIONS_MAX = 512, /* each listener's */
-    ASKS_MAX = 128,        /* questions under way: they cost descriptors */
-    ASKS_EACH = 4,         /* of one probe; the kubelet has one */
+    STRANGERS_MAX = 64, /* connections of anybody; more are closed at once */
+    CALLERS_MAX =
+        256,        /* with those of the node: nobody keeps the kubelet out */
+    ASKS_MAX = 128, /* questions under way: they cost descriptors */
+    ASKS_EACH = 4,  /* of one probe; the kubelet has one */
     REASON_MAX = 512,
 };
+static const int64_t SLOW = 5 * NSEC_PER_SEC;
+static const int64_t USER_TIMEOUT = 30 * NSEC_PER_SEC;
 
 struct health {
     struct health_options opt;
     struct loop *loop;
-    struct http_server *servers[HEALTH_LISTENERS];
-    unsigned servers_len;
+    struct http_limits limits;
+    struct listener *listeners[HEALTH_LISTENERS];
+    unsigned listeners_len;
+    struct list callers;
+    unsigned callers_len, strangers;
     struct tls_settings *tls; /* for https probes */
     uint8_t asks_each[PROBES_MAX];
     unsigned asks;
+    struct reap reap;
+};
+
+/* Who has a connection to us. */
+struct caller {
+    struct list node;
+    struct health *health;
+    struct http_conn *conn;
+    bool from_node;
     struct reap reap;
 };
 
@@ -173,7 +192,8 @@ static void serve_ready(struct health *h, struct exchange *x)
 
 static void on_head(struct exchange *x, const struct head *head, bool end)
 {
-    struct health *h = x->owner;
+    const struct caller *c = x->owner;
+    struct health *h = c->health;
     slice path = head->path, query;
     bool get = head->method_id == HTTP_GET || head->method_id == HTTP_HEAD;
     (void)end;
@@ -186,6 +206,8 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         reply(x, 404, "no such page");
     else if (!get)
         reply(x, 405, "this page only knows GET");
+    else if (p && p->hook && !c->from_node)
+        reply(x, 403, "hooks are for the node alone");
     else if (live)
         reply(x, 200, "live");
     else if (ready)
@@ -203,12 +225,57 @@ static const struct exchange_events head_events = {
     .on_done = on_done,
 };
 
-static void on_request(void *arg, struct exchange *x,
-                       const struct tls_peer *peer)
+/* ---- connections ---- */
+
+static void on_exchange(struct http_conn *conn, struct exchange *x)
 {
-    (void)peer;
-    exchange_own(x, &head_events, arg);
+    exchange_own(x, &head_events, conn->owner);
 }
+
+static void free_caller(struct reap *r)
+{
+    mem_free(CONTAINER_OF(r, struct caller, reap));
+}
+
+static void on_closed(struct http_conn *conn, enum status why)
+{
+    struct caller *c = conn->owner;
+    (void)why;
+    list_remove(&c->node);
+    c->health->callers_len--;
+    if (!c->from_node)
+        c->health->strangers--;
+    loop_reap(c->health->loop, &c->reap, free_caller);
+}
+
+static const struct http_conn_events conn_events = {
+    .on_exchange = on_exchange,
+    .on_closed = on_closed,
+};
+
+static void on_accept(void *owner, int fd, const struct address *from)
+{
+    struct health *h = owner;
+    struct stream *s;
+    bool node = h->opt.is_node(h->opt.arg, from);
+    if (h->callers_len >= CALLERS_MAX ||
+        (!node && h->strangers >= STRANGERS_MAX)) {
+        close(fd);
+        return;
+    }
+    if (tcp_stream_open(&s, h->loop, fd, USER_TIMEOUT))
+        return;
+    struct caller *c = MEM_NEW(struct caller);
+    c->health = h;
+    c->from_node = node;
+    list_push_back(&h->callers, &c->node);
+    h->callers_len++;
+    h->strangers += !node;
+    c->conn = h1_server_new(h->loop, s, &h->limits, SLICE_NONE, &conn_events,
+                            c);
+}
+
+static const struct listener_events listener_events = {.on_accept = on_accept};
 
 /* ---- life ---- */
 
@@ -223,24 +290,24 @@ void health_close(struct health *h)
 {
     if (!h)
         return;
-    for (unsigned i = 0; i < h->servers_len; i++)
-        http_server_close(h->servers[i]);
+    for (unsigned i = 0; i < h->listeners_len; i++)
+        listener_close(h->listeners[i]);
+    while (!list_empty(&h->callers))
+        http_conn_close(
+            CONTAINER_OF(h->callers.next, struct caller, node)->conn,
+            ERR_CANCELED); /* on_closed takes it off the list */
     loop_reap(h->loop, &h->reap, free_health);
 }
 
 static enum status listen_all(struct health *h, struct error *e)
 {
-    struct http_server_options so = {.limits = http_limits_default,
-                                     .max_connections = CONNECTIONS_MAX};
+    const struct listener_options lo = {0};
     enum status rc = OK;
-    /* Nobody may keep the kubelet out by being slow. */
-    so.limits.head_timeout = 5 * NSEC_PER_SEC;
-    so.limits.idle_timeout = 5 * NSEC_PER_SEC;
     for (unsigned i = 0; i < h->opt.at_len && !rc; i++) {
-        so.at = h->opt.at[i];
-        rc = http_server_start(&h->servers[i], h->loop, &so, on_request, h, e);
+        rc = listener_open(&h->listeners[i], h->loop, &h->opt.at[i], &lo,
+                           &listener_events, h, e);
         if (!rc)
-            h->servers_len++;
+            h->listeners_len++;
     }
     return rc;
 }
@@ -252,6 +319,10 @@ enum status health_start(struct health **out, struct loop *l,
     struct health *h = MEM_NEW(struct health);
     h->opt = *opt;
     h->loop = l;
+    list_init(&h->callers);
+    h->limits = http_limits_default;
+    h->limits.head_timeout = SLOW;
+    h->limits.idle_timeout = SLOW;
     enum status rc = tls_settings_new(&h->tls, &anybody, NULL, SLICE_NONE, e);
     if (!rc)
         rc = listen_all(h, e);
@@ -266,5 +337,5 @@ enum status health_start(struct health **out, struct loop *l,
 
 const struct address *health_address(const struct health *h, unsigned i)
 {
-    return http_server_address(h->servers[i]);
+    return listener_address(h->listeners[i]);
 }

@@ -5,9 +5,12 @@
  *   GET /live              200 as long as the loop runs
  *   GET /ready             200, or 503 and why not yet
  *   GET /probe/...         what the application says: 200, or 503 and why
- *   GET /hook/...          200 when the application answered anything; else the
+ *   GET /hook/...          from the node alone, because a hook does something: 200
+ *                          when the application answered anything; else the
  *                          connection is reset, which alone is a failure for the
- *                          kubelet */
+ *                          kubelet
+ *
+ * Strangers get a share of the connections, so that the kubelet always finds one. */
 #ifndef TULLE_PROXY_ADMIN_HEALTH_H
 #define TULLE_PROXY_ADMIN_HEALTH_H
 
@@ -27,6 +30,7 @@ struct health_options {
     struct address pod;          /* whom probes without host ask; its port is of
                                     no matter */
     bool (*ready)(void *arg, struct text *why);
+    bool (*is_node)(void *arg, const struct address *from);
     void *arg;
 };
 

@@ -108,14 +108,12 @@ static enum status read_header(struct probes *p, struct json pair,
 {
     struct json first = json_first(pair);
     slice name = SLICE_NONE, value = SLICE_NONE;
-    enum status rc = json_as_string(first, &name, e);
+    enum status rc;
 
-    if (!rc)
-        rc = json_as_string(json_next(first), &value, e);
-    if (rc)
-        return rc;
-    if (json_count(pair) != 2 || !header_name_valid(name) ||
-        !header_value_valid(value))
+    if (json_type(pair) != JSON_ARRAY || json_count(pair) != 2 ||
+        json_as_string(first, &name, NULL) ||
+        json_as_string(json_next(first), &value, NULL) ||
+        !header_name_valid(name) || !header_value_valid(value))
         return json_error(pair, ERR_INVALID, e,
                           "expected a name and a value of a header");
     if (of_connection(name))

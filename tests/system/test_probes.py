@@ -13,6 +13,7 @@ import pytest
 from metrics import get
 from pair import NAMESPACE
 from peers.http1 import App, ask, read_head, request, response
+from peers.podmesh import APP as APP_PORT
 from peers.server import Server
 from peers.wire import connect
 from programs import free_ports, wait_until
@@ -72,6 +73,7 @@ def test_live_and_ready(probed):
 def test_ready_waits_for_the_first_view(pair):
     """Then it stays, whatever becomes of the controller."""
     with App() as app, pair(app) as p:
+        assert ask(p.front).status == 200
         p.mesh.controller.process.terminate()
         p.mesh.controller.process.wait(20)
         port, = free_ports(["127.0.0.1"])
@@ -221,9 +223,10 @@ def test_who_leaves_takes_the_question_along(probed):
     with Server(lambda w: w.how_it_ends(), host=APP_IP) as app, probed(
             {"/probe/app/liveness": probe("http", app.port,
                                           timeout="1h")}) as p:
-        with connect(p.health) as kubelet:
-            kubelet.send(request(target="/probe/app/liveness"))
-            app.wait_open(1)
+        kubelet = connect(p.health)
+        kubelet.send(request(target="/probe/app/liveness"))
+        app.wait_open(1)
+        kubelet.reset()
         app.wait_open(0)
 
 
@@ -239,7 +242,7 @@ def test_only_some_at_once(probed):
         assert p.get("/probe/app/liveness") == (503, "too many ask at once\n")
         assert p.get("/probe/app/readiness")[0] == 200
         for wire in waiting:
-            wire.close()
+            wire.reset()
         app.wait_open(0)
 
 
@@ -317,3 +320,67 @@ def test_hook(probed):
         with pytest.raises(OSError):
             p.get("/hook/app/preStop")
         assert p.get("/live")[0] == 200
+
+
+# --- in a pod ----------------------------------------------------------------
+
+HEALTH = 15021
+
+
+@pytest.fixture
+def web(pods):
+    """A strict pod whose health port the whole cluster can reach."""
+    probes = {"/probe/app/readiness": probe("tcp", APP_PORT),
+              "/hook/app/preStop": probe("http", APP_PORT, path="/stop")}
+    p = pods.pod("web", strict=True, proxy=[
+        "--health", f"0.0.0.0:{HEALTH},[::]:{HEALTH}",
+        "--probes", json.dumps(probes)])
+    p.stranger = pods.pod("stranger", meshed=False)
+    p.node = pods.node
+    pods.await_all()
+    return p
+
+
+def get_from(namespace, pod, path):
+    with namespace.inside():
+        return [get(f"{ip}:{HEALTH}", path, timeout=10)[0]
+                for ip in (pod.ip, f"[{pod.ip6}]")]
+
+
+def test_health_port_of_a_pod(web):
+    with web.inside():
+        app = App(host="::", port=APP_PORT)
+    with app:
+        for of in (web.node, web.stranger, web):
+            assert get_from(of, web, "/live") == [200, 200]
+            assert get_from(of, web, "/ready") == [200, 200]
+            assert get_from(of, web, "/probe/app/readiness") == [200, 200]
+        assert not app.requests
+
+
+def test_hooks_are_for_the_node(web):
+    """Whoever could call it could stop the application."""
+    with web.inside():
+        app = App(host="::", port=APP_PORT)
+    with app:
+        assert get_from(web.stranger, web, "/hook/app/preStop") == [403, 403]
+        assert not app.requests
+        assert get_from(web.node, web, "/hook/app/preStop") == [200, 200]
+        assert [r.target for r in app.requests] == ["/stop", "/stop"]
+
+
+def test_strangers_keep_nobody_out(web):
+    with web.stranger.inside():
+        held = [connect(f"{web.ip}:{HEALTH}") for _ in range(64)]
+        with connect(f"{web.ip}:{HEALTH}") as one_more:
+            assert one_more.how_it_ends() in ("fin", "reset")
+    assert get_from(web.node, web, "/live") == [200, 200]
+    for wire in held:
+        wire.close()
+
+    def free():
+        try:
+            return get_from(web.stranger, web, "/live") == [200, 200]
+        except OSError:
+            return False
+    wait_until("there is room again", free, 10)

@@ -58,7 +58,7 @@ static void test_settings(void **state)
     struct address a;
     struct error e = {{0}};
     struct config c = {.pod_ips = SLICE("10.244.0.7, fd00::7"),
-                       .node_ips = SLICE("192.0.2.1,::ffff:192.0.2.2")};
+                       .node_ips = SLICE("198.51.100.1,::ffff:198.51.100.2")};
     (void)state;
     assert_int_equal(pod_find(&p, &c, &e), OK);
     assert_int_equal(address_parse(SLICE("10.244.0.7:99"), &a), OK);
@@ -67,7 +67,7 @@ static void test_settings(void **state)
     assert_false(pod_is_node(&p, &a));
     assert_int_equal(address_parse(SLICE("[fd00::7]:99"), &a), OK);
     assert_true(pod_owns(&p, &a));
-    assert_int_equal(address_parse(SLICE("192.0.2.2:99"), &a), OK);
+    assert_int_equal(address_parse(SLICE("198.51.100.2:99"), &a), OK);
     assert_true(pod_is_node(&p, &a));
     assert_false(pod_owns(&p, &a));
     assert_int_equal(p.node_len, 2);
