@@ -121,6 +121,11 @@ static enum status check_cluster(struct controller_config *c, struct error *e)
                          "--cluster-domain: '%.*s' is not a DNS name in lower "
                          "case",
                          FMT(c->cluster_domain));
+    if (c->lease_duration < 3 * NSEC_PER_SEC ||
+        c->stale_after < 3 * NSEC_PER_SEC)
+        return error_set(e, ERR_INVALID,
+                         "--lease-duration, --stale-after: must be at least "
+                         "3s");
     if (!dns_subdomain_valid(c->webhook) ||
         (!slice_empty(c->issuer_secret) &&
          !dns_subdomain_valid(c->issuer_secret)))
