@@ -230,12 +230,123 @@ static void test_refused_heads(void **state)
         ":method",    "GET", ":scheme",        "http", ":path",          "/",
         ":authority", "a",   "content-length", "1",    "content-length", "2",
         NULL};
+    static const char *const among[] = {
+        ":method", "CONNECT", ":protocol",  "foo, h2c", ":scheme", "http",
+        ":path",   "/",       ":authority", "a",        NULL};
+    static const char *const method[] = {":method",
+                                         "CONNECT",
+                                         ":protocol",
+                                         "foo",
+                                         ":scheme",
+                                         "http",
+                                         ":path",
+                                         "/",
+                                         ":authority",
+                                         "a",
+                                         "tulle-upgrade-method",
+                                         "CONNECT",
+                                         NULL};
+    static const char *const body[] = {":method",
+                                       "CONNECT",
+                                       ":protocol",
+                                       "foo",
+                                       ":scheme",
+                                       "http",
+                                       ":path",
+                                       "/",
+                                       ":authority",
+                                       "a",
+                                       "tulle-upgrade-body",
+                                       "-1",
+                                       NULL};
     (void)state;
+    refused_head(among);
+    refused_head(method);
+    refused_head(body);
     refused_head(two_hosts);
     refused_head(no_path);
     refused_head(h2c);
     refused_head(connection);
     refused_head(lengths);
+}
+
+/* ---- upgrades ---- */
+
+static void frame_upgrade(struct rig *r, const char *path, const char *body)
+{
+    struct text block;
+    text_init(&block, 1 << 12);
+    field(&block, ":method", SLICE("CONNECT"));
+    field(&block, ":protocol", SLICE("foo/2"));
+    field(&block, ":scheme", SLICE("http"));
+    field(&block, ":path", slice_str(path));
+    field(&block, ":authority", SLICE("test"));
+    if (body)
+        field(&block, "tulle-upgrade-body", slice_str(body));
+    frame(&r->say, F_HEADERS, F_END_HEADERS, 1, text_slice(&block));
+    text_fini(&block);
+}
+
+/* A stream that ends in the middle of a request is not a request. */
+static void test_upgrade_cut(void **state)
+{
+    static const slice cuts[] = {
+        SLICE_INIT(""), SLICE_INIT("\0\0"), SLICE_INIT("\0\0\0\5abc"),
+        SLICE_INIT("\0\0\0\3abc"), SLICE_INIT("\0\0\0\3abc\0\0\0")};
+    (void)state;
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        struct rig r;
+        rig_init(&r);
+        frame_upgrade(&r, "/hang", "chunked");
+        frame(&r.say, F_DATA, F_END_STREAM, 1, cuts[i]);
+        frame_request(&r.say, 3, "GET", "/", true);
+        rig_say(&r);
+        assert_int_equal(r.j.answers.resets, 1);
+        assert_int_equal(r.j.answers.done, 1);
+        assert_int_equal(frames_seen(&r.peer.got).rst_code, PROTOCOL_ERROR);
+        rig_fini(&r);
+    }
+}
+
+/* Bytes of a tunnel that is not granted yet wait, and so does its end. */
+static void test_upgrade_early(void **state)
+{
+    (void)state;
+    for (int body = 0; body < 2; body++) {
+        struct rig r;
+        struct head h;
+        rig_init(&r);
+        frame_upgrade(&r, "/hang", body ? "2" : NULL);
+        if (body)
+            frame(&r.say, F_DATA, 0, 1, SLICE("\0\0\0\2hi\0\0\0\0ea"));
+        frame(&r.say, F_DATA, F_END_STREAM, 1, SLICE("ger"));
+        rig_say(&r);
+        struct exchange *x = r.j.answers.last;
+        assert_int_equal(x->bytes_in, body ? 2 : 0);
+        assert_true(x->end_in && x->request_over);
+        head_init_response(&h, 101, NULL, 0);
+        h.upgrade = true;
+        h.protocol = SLICE("foo/2");
+        exchange_send_head(x, &h, false); /* the handler echoes */
+        JOINED_UNTIL(&r.j, r.j.answers.done == 1);
+        assert_int_equal(frames_seen(&r.peer.got).data, body ? 5 : 3);
+        assert_int_equal(frames_seen(&r.peer.got).rst_code, 999);
+        rig_fini(&r);
+    }
+}
+
+/* Refused, and the peer does not end the stream: it is told to. */
+static void test_upgrade_refused(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    frame_upgrade(&r, "/", NULL);
+    frame(&r.say, F_DATA, 0, 1, SLICE("eager"));
+    rig_say(&r);
+    JOINED_UNTIL(&r.j, r.j.answers.done == 1);
+    assert_int_equal(frames_seen(&r.peer.got).rst_code, NO_ERROR);
+    rig_fini(&r);
 }
 
 /* ---- the end of a session ---- */
@@ -598,6 +709,9 @@ int main(void)
         cmocka_unit_test(test_many_fields),
         cmocka_unit_test(test_endless_continuation),
         cmocka_unit_test(test_refused_heads),
+        cmocka_unit_test(test_upgrade_cut),
+        cmocka_unit_test(test_upgrade_early),
+        cmocka_unit_test(test_upgrade_refused),
         cmocka_unit_test(test_not_http2),
         cmocka_unit_test(test_goaway_refuses),
         cmocka_unit_test(test_unsent_is_refused),
