@@ -383,7 +383,9 @@ static enum status start(struct proxy *p, struct error *e)
     if (rc)
         return rc;
     find_own_ips(p);
-    p->discovery = discovery_new(&p->loop, NULL);
+    struct discovery_options dopt = discovery_defaults;
+    dopt.max_keys = (uint32_t)p->config->max_destinations;
+    p->discovery = discovery_new(&p->loop, &dopt);
     p->identity = identity_new(&p->loop);
     rc = start_workers(p, e);
     if (!rc)

@@ -212,10 +212,29 @@ static void hint_clients(struct worker *w)
     }
 }
 
+/* mTLS is strict from now on: also for who was let in before. */
+static void end_plaintext(struct worker *w)
+{
+    unsigned n = 0;
+    LIST_EACH(node, &w->connections) {
+        struct connection *c = CONTAINER_OF(node, struct connection, node);
+        if (!c->plaintext)
+            continue;
+        c->close(c);
+        telemetry_count(w->telemetry, COUNTER_PLAINTEXT_REFUSED);
+        n++;
+    }
+    if (n)
+        log_info(&log_, "mTLS is strict now, plaintext ended", "connections=%u",
+                 n);
+}
+
 static void on_workload(struct lookup_watch *lw, struct view *v)
 {
     struct worker *w = lw->arg;
     maybe_open(w);
+    if (worker_strict(w))
+        end_plaintext(w);
     /* The pod is being deleted: clients should go elsewhere, in peace. */
     if (v && v->workload.terminating && !w->draining)
         hint_clients(w);

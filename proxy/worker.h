@@ -64,6 +64,7 @@ struct connection {
     struct list node;
     struct worker *worker;
     bool inbound;
+    bool plaintext; /* inbound, from a peer who proved nothing */
     void (*drain)(struct connection *c); /* no new requests, end soon */
     void (*close)(struct connection *c); /* end now */
 };

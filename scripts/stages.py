@@ -182,6 +182,9 @@ def unit(run):
 def tsan(run):
     if build(run, "tsan"):
         ctest(run, "tsan", "unit", 10, prefix=low_entropy())
+        run.stage("threads under load",
+                  [*low_entropy(), "scripts/test-system", "build/tsan",
+                   "-m", "threads"], 10, tests="pytest")
 
 
 def low_entropy():
@@ -219,9 +222,9 @@ def fuzz(run):
                   tests="plain")
 
 
-def script(run, name, command, minutes):
+def script(run, name, command, minutes, tests=None):
     if os.access(command[0], os.X_OK):
-        run.stage(name, command, minutes)
+        run.stage(name, command, minutes, tests)
     else:
         run.skip(name, f"{command[0]} is not there")
 
@@ -231,7 +234,7 @@ def demo(run):
 
 
 def cluster(run):
-    script(run, "cluster tests", ["tests/cluster/run"], 30)
+    script(run, "cluster tests", ["tests/cluster/run"], 40, tests="pytest")
 
 
 GROUPS = {"house": house_checks, "unit": unit, "tsan": tsan, "system": system,

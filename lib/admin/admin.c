@@ -148,7 +148,10 @@ static const struct admin_route pages[] = {
     {HTTP_PUT, "/log-level", set_log_level, 0},
     {HTTP_POST, "/log-level", set_log_level, 0},
 };
-enum { PAGES = sizeof pages / sizeof pages[0] };
+enum {
+    PAGES = sizeof pages / sizeof pages[0],
+    HEALTH_PAGES = 2, /* the first ones */
+};
 
 /* --- routing --- */
 
@@ -158,7 +161,7 @@ static const struct admin_route *route_at(const struct admin *a, unsigned i)
     if (i < a->opt.routes_len)
         return &a->opt.routes[i];
     i -= a->opt.routes_len;
-    return i < PAGES ? &pages[i] : NULL;
+    return i < (a->opt.health_only ? HEALTH_PAGES : PAGES) ? &pages[i] : NULL;
 }
 
 static const struct admin_route *find_route(const struct admin *a,

@@ -50,6 +50,9 @@ struct admin_options {
     bool (*ready)(void *arg, struct text *why);
     /* Appends the exposition. NULL: no such page. */
     enum status (*metrics)(void *arg, struct text *out);
+    /* Nothing but /live and /ready of the ready-made pages, which tell nothing and
+     * change nothing: for an address that kubelets, and so anybody, can reach. */
+    bool health_only;
     /* Of the program's own; they win over ready-made ones. Borrowed. */
     const struct admin_route *routes;
     unsigned routes_len;

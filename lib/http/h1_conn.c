@@ -30,7 +30,7 @@
 
 enum {
     ARENA_MAX = 256 *
-                1024,     /* of one exchange: two heads and what filters add */
+                1024, /* of one exchange: two heads and what filters add */
     DISCARD_MAX = 1024 * 1024,
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };

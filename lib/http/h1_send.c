@@ -69,6 +69,8 @@ static void send_response(struct h1_conn *h, struct exchange *x,
         h->out_framing = H1_NO_BODY;
         if (h->peer_minor == 0)
             return; /* RFC 9110 section 15.2: never to HTTP/1.0 */
+        if (stream_queued(h->c.stream) > H1_QUEUE_HIGH)
+            return; /* no credit is asked for them: the queue is the bound */
         bool keep = h->keep_alive;
         h->keep_alive = true;
         if (head->status == 100)

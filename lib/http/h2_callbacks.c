@@ -15,6 +15,8 @@
 #include "lib/base/mem.h"
 #include "lib/http/h2_conn.h"
 
+enum { BLOCK_KEEP = 4096 }; /* bytes of a field block's buffer */
+
 /* ---- floods ---- */
 
 /* Tells the peer why, then closes: after the library has returned. */
@@ -55,9 +57,20 @@ static void block_begin(struct h2_conn *h)
     h->block_started = loop_now(h->c.loop);
 }
 
+/* Read to its end, or refused. */
 static void block_end(struct h2_conn *h)
 {
     h->block_started = 0;
+}
+
+/* Its head was handed on: what a large one needed is not kept for the next. */
+static void block_trim(struct h2_conn *h)
+{
+    if (h->block->cap <= BLOCK_KEEP)
+        return;
+    mem_free(h->block->bytes);
+    h->block->bytes = NULL;
+    h->block->cap = 0;
 }
 
 static void block_add(struct h2_conn *h, slice name, slice value)
@@ -223,7 +236,6 @@ static void got_headers(struct h2_conn *h, struct h2_stream *s,
                         const nghttp2_frame *f)
 {
     bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    block_end(h);
     if (s->x.over)
         return;
     if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
@@ -232,6 +244,7 @@ static void got_headers(struct h2_conn *h, struct h2_stream *s,
         got_response(h, s, end);
     else
         got_trailers(h, s);
+    block_trim(h);
 }
 
 static bool is_control(const nghttp2_frame *f)
@@ -274,6 +287,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
                                                                f->hd.stream_id);
     if (h->c.closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (f->hd.type == NGHTTP2_HEADERS)
+        block_end(h);
     if (is_control(f))
         count(h, &h->controls, h->c.limits->max_controls);
     if (f->hd.type == NGHTTP2_RST_STREAM)
@@ -314,6 +329,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id,
         return 0;
     }
     s->owed += (uint32_t)len;
+    s->heard = loop_now(h->c.loop);
     h->held += len;
     h2_count_bulk(s, len);
     if (s->x.server && s->x.upgrade)
@@ -378,6 +394,8 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (!s)
         return 0;
     s->head_sent = true;
+    if (f->hd.type == NGHTTP2_HEADERS && s->hints)
+        s->hints--;
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     s->end_sent = true;
@@ -392,7 +410,9 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f,
                             int code, void *arg)
 {
     struct h2_conn *h = arg;
-    (void)ng, (void)f, (void)code;
+    (void)ng, (void)code;
+    if (f->hd.type == NGHTTP2_HEADERS)
+        block_end(h);
     count(h, &h->resets, h->c.limits->max_resets);
     return 0;
 }

@@ -27,7 +27,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *h)
     struct h2_stream *s = mem_zalloc(sizeof *s);
     exchange_init(&s->x, &h2_carrier, h->c.loop, h->c.server, ARENA_MAX);
     s->h = h;
-    s->progress = loop_now(h->c.loop);
+    s->progress = s->heard = loop_now(h->c.loop);
     bufq_init(&s->out, &h->c.loop->chunks);
     bufq_init(&s->early, &h->c.loop->chunks);
     list_push_back(&h->streams, &s->node);
@@ -217,12 +217,25 @@ static const struct stream_events stream_events = {
 
 /* ---- time ---- */
 
+/* The peer reads nothing of an answer, or leaves us waiting for the rest of a
+ * request whose answer has not begun, or has ended. Between, both may rest for as
+ * long as they like, as in a conversation. */
+static bool stuck(const struct h2_stream *s, int64_t now, int64_t patience)
+{
+    const struct exchange *x = &s->x;
+    bool asking = x->head_in && !x->end_in && (!x->connect || x->upgrade);
+    bool owes = x->server && asking && (!x->head_out || x->end_out) &&
+                s->owed == 0;
+    return (s->out.len && now - s->progress >= patience) ||
+           (owes && now - s->heard >= patience);
+}
+
 static void look_for_stuck(struct h2_conn *h, int64_t now)
 {
+    int64_t patience = h->c.limits->body_timeout;
     LIST_EACH(node, &h->streams) {
         struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
-        if (s->out.len == 0 || s->x.over || !h->c.limits->body_timeout ||
-            now - s->progress < h->c.limits->body_timeout)
+        if (!patience || s->x.over || !stuck(s, now, patience))
             continue;
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_CANCEL);
@@ -233,13 +246,26 @@ static void look_for_stuck(struct h2_conn *h, int64_t now)
     }
 }
 
+/* Often enough for the shortest time that we keep. */
+static void look_later(struct h2_conn *h)
+{
+    const struct http_limits *lim = h->c.limits;
+    int64_t wait = LOOK_EVERY;
+
+    if (lim->head_timeout < wait)
+        wait = lim->head_timeout;
+    if (lim->body_timeout && lim->body_timeout < wait)
+        wait = lim->body_timeout;
+    timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
+}
+
 static void on_timer(struct timer *t)
 {
     struct h2_conn *h = CONTAINER_OF(t, struct h2_conn, timer);
     const struct http_limits *lim = h->c.limits;
     int64_t now = loop_now(h->c.loop);
 
-    timer_set(&h->c.loop->timers, t, now + LOOK_EVERY);
+    look_later(h);
     if (h->block_started && now - h->block_started > lim->head_timeout) {
         close_conn(h, STREAM_NOW, ERR_TIMEOUT);
         return;
@@ -397,7 +423,7 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
         abort(); /* our allocator gave out: as mem_alloc does */
     stream_own(s, &stream_events, h);
     send_settings(h);
-    timer_set(&l->timers, &h->timer, loop_now(l) + LOOK_EVERY);
+    look_later(h);
     if (first.len) {
         h->first = mem_str(first);
         h->first_len = first.len;

@@ -52,13 +52,15 @@ struct h2_stream {
     struct bufq early;       /* server: bytes for a tunnel not granted yet */
     uint32_t piece_left;     /* of the piece being received */
     uint32_t overhead;       /* of `out`: heads of pieces, nobody's credit */
-    int64_t progress;
-    int64_t burst_start;  /* a second of this stream, */
-    uint32_t burst;       /* and the body bytes that it moved in it */
-    int32_t id;           /* 0: no head sent yet */
-    uint32_t owed;        /* delivered and not consumed */
-    uint16_t status_code; /* HTTP/2 error to give when reset */
-    bool deferred;        /* the library waits for data */
+    int64_t progress;        /* loop time of the last byte out, */
+    int64_t heard;           /* and in, or of room made for it */
+    int64_t burst_start;     /* a second of this stream, */
+    uint32_t burst;          /* and the body bytes that it moved in it */
+    int32_t id;              /* 0: no head sent yet */
+    uint32_t owed;           /* delivered and not consumed */
+    uint16_t status_code;    /* HTTP/2 error to give when reset */
+    uint8_t hints;           /* informational heads that have not left */
+    bool deferred;           /* the library waits for data */
     bool has_trailers;
     bool pieces;     /* the request of an upgrade goes on: see h2_upgrade.c */
     uint8_t in_head; /* bytes had of a piece's head */
@@ -69,7 +71,7 @@ struct h2_stream {
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144, H2_HINTS = 16 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {
@@ -95,6 +97,7 @@ CHECKED enum status h2_head_response(const struct h2_block *b,
  * was ignored; head->protocol is set if one was named. The marks are ours and go
  * no further. */
 bool h2_head_upgrade_ignored(struct head *h);
+/* Without the fields that must not be in trailers. */
 void h2_head_trailers(const struct h2_block *b, struct headers *out);
 
 enum { H2_NV_MAX = HTTP_HEADERS_MAX + 9 };

@@ -7,6 +7,8 @@
  * fields of ours: the method, if it is not GET; that the request has a body, and
  * its length (how it travels: h2_upgrade.c); the protocol that was granted; that
  * the upgrade was ignored, for an application may answer 200 without a tunnel. */
+#include "lib/http/chars.h"
+#include "lib/http/h1_target.h"
 #include "lib/http/h2_conn.h"
 #include "lib/http/upgrade.h"
 
@@ -128,6 +130,25 @@ static enum status take_upgrade(struct head *out)
     return slice_eq(out->method, SLICE("CONNECT")) ? ERR_PROTOCOL : OK;
 }
 
+/* nghttp2 is not as strict as our HTTP/1, and beside a scheme that it does not
+ * know it takes any path: the next hop would read "http://other/" as a target. */
+static enum status check_target(const struct head *out)
+{
+    slice path = out->path;
+    if (out->authority.len && !http_authority_valid(out->authority))
+        return ERR_PROTOCOL;
+    if (out->method_id == HTTP_CONNECT)
+        return OK; /* has no path */
+    if (path.len == 0 || chars_skip(path.ptr, path.ptr + path.len,
+                                    CHAR_TARGET) != path.ptr + path.len)
+        return ERR_PROTOCOL;
+    if (path.ptr[0] == '/')
+        return OK;
+    return out->method_id == HTTP_OPTIONS && slice_eq(path, SLICE("*"))
+               ? OK
+               : ERR_PROTOCOL;
+}
+
 enum status h2_head_request(const struct h2_block *b, struct head *out)
 {
     uint32_t i = 0;
@@ -148,7 +169,7 @@ enum status h2_head_request(const struct h2_block *b, struct head *out)
             return rc;
     }
     out->method_id = (uint8_t)http_method_id(out->method);
-    return OK;
+    return check_target(out);
 }
 
 enum status h2_head_response(const struct h2_block *b, struct head *out)
@@ -181,9 +202,12 @@ bool h2_head_upgrade_ignored(struct head *h)
 
 void h2_head_trailers(const struct h2_block *b, struct headers *out)
 {
-    for (uint32_t i = 0; i < b->count; i++)
+    for (uint32_t i = 0; i < b->count; i++) {
         if (headers_add(out, name_of(b, i), value_of(b, i)))
             return;
+        if (!header_trails(&out->at[out->len - 1]))
+            out->len--;
+    }
 }
 
 /* ---- out ---- */

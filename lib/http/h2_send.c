@@ -97,6 +97,9 @@ static void send_response(struct h2_stream *s, const struct head *head,
                                   .read_callback = h2_read_data};
     size_t n = h2_nv_response(head, nv, &scratch);
     int rc;
+    if (!s->x.head_out && s->hints == H2_HINTS)
+        return; /* no credit is asked for them: this is the bound */
+    s->hints += !s->x.head_out;
     if (s->x.head_out && s->x.upgrade && !s->x.tunnel)
         n = h2_nv_upgrade_ignored(nv, n);
     if (s->x.head_out)
@@ -156,6 +159,7 @@ static void consumed(struct exchange *x, size_t n)
     if (n > s->owed)
         n = s->owed;
     s->owed -= (uint32_t)n;
+    s->heard = loop_now(x->loop);
     s->h->held -= n;
     nghttp2_session_consume(s->h->ng, s->id, n);
     h2_wake(s->h);

@@ -27,6 +27,7 @@
 enum {
     WRITE_VECTORS = 16,
     LINGER_SECONDS = 5,
+    LINGER_LOOKS = 12,      /* so often, while the peer takes something */
     LINGER_BYTES = 1 << 20, /* of input dropped meanwhile */
 };
 
@@ -37,6 +38,8 @@ struct tcp_stream {
     struct timer linger; /* after STREAM_FLUSH: how long we still try */
     struct lingerer lingerer;
     size_t dropped; /* input while lingering */
+    size_t left;    /* queued when we looked last, lingering */
+    unsigned looks;
     struct bufq out;
     tcp_connected_fn *connected; /* still connecting: who waits */
     int fd;
@@ -350,10 +353,22 @@ static void tcp_end(struct stream *s)
         loop_flush_later(s->loop, &t->flush);
 }
 
+static void linger_on(struct tcp_stream *t)
+{
+    struct loop *l = t->s.loop;
+    t->left = t->out.len;
+    timer_set(&l->timers, &t->linger,
+              loop_now(l) + LINGER_SECONDS * NSEC_PER_SEC);
+}
+
+/* A slow reader is no dead one. */
 static void on_linger(struct timer *timer)
 {
     struct tcp_stream *t = CONTAINER_OF(timer, struct tcp_stream, linger);
-    finish(t, t->out.len > 0);
+    if (t->out.len && t->out.len < t->left && ++t->looks < LINGER_LOOKS)
+        linger_on(t);
+    else
+        finish(t, t->out.len > 0);
 }
 
 static void on_loop_end(struct lingerer *g)
@@ -374,8 +389,7 @@ static void tcp_close(struct stream *s, enum stream_close how)
         s->ended_out = true;
         list_push_back(&s->loop->lingerers, &t->lingerer.node);
         set_events(t);
-        timer_set(&s->loop->timers, &t->linger,
-                  loop_now(s->loop) + LINGER_SECONDS * NSEC_PER_SEC);
+        linger_on(t);
         loop_flush_later(s->loop, &t->flush);
         return;
     }

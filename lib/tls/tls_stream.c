@@ -220,10 +220,15 @@ static void handshake_done(struct tls_stream *t)
 static void handshake_step(struct tls_stream *t)
 {
     if (t->s.loop->handshakes >= HANDSHAKE_STEPS) {
+        /* A peer that is done may send all that it has: it waits, too. */
+        if (t->held.len + t->in_len > HELD_MAX)
+            stream_read(t->lower, false);
         timer_set(&t->s.loop->timers, &t->hs.retry,
                   loop_now(t->s.loop) + NSEC_PER_MSEC);
         return;
     }
+    if (!t->lower->reading && !t->lower_ended)
+        stream_read(t->lower, true);
     t->s.loop->handshakes++;
     ERR_clear_error();
     int rc = SSL_do_handshake(t->ssl);

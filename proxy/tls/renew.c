@@ -121,11 +121,12 @@ static int64_t date_now(void)
 
 static void arm(struct renew *r)
 {
-    int64_t wait = (r->stats.renew_at - date_now()) * NSEC_PER_SEC;
+    int64_t left = r->stats.renew_at - date_now();
+    int64_t wait = LOOK_EVERY;
+    if (left < LOOK_EVERY / NSEC_PER_SEC)
+        wait = left * NSEC_PER_SEC;
     if (wait < NSEC_PER_SEC)
         wait = NSEC_PER_SEC; /* never a storm, whatever the answer says */
-    if (wait > LOOK_EVERY)
-        wait = LOOK_EVERY;
     timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + wait);
 }
 
@@ -278,7 +279,8 @@ static void send_request(struct renew *r)
                       SLICE("/v1/certificates"), fields, FIELDS);
     h.content_length = (int64_t)r->request.len;
     exchange_send_head(r->x, &h, false);
-    exchange_send_body(r->x, text_slice(&r->request), true);
+    if (r->x) /* else it broke at once */
+        exchange_send_body(r->x, text_slice(&r->request), true);
 }
 
 static void on_connected(void *arg, enum status rc, struct http_conn *conn,

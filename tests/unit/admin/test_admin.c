@@ -203,6 +203,34 @@ static void a_program_without_pages_of_its_own(void **state)
     assert_int_equal(sent.status, 404);
 }
 
+static void health_alone_tells_and_changes_nothing(void **state)
+{
+    static const char *const hidden[] = {"/metrics", "/version", "/log-level"};
+    struct admin_options opt = {
+        .program = "p",
+        .ready = ready,
+        .metrics = metrics,
+        .arg = &echoes,
+        .health_only = true,
+    };
+
+    (void)state;
+    begin_with(&opt);
+    head(SLICE("GET"), SLICE("/live"), -1, true);
+    says(200, "live\n");
+    begin_with(&opt);
+    head(SLICE("GET"), SLICE("/ready"), -1, true);
+    says(200, "ready\n");
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        begin_with(&opt);
+        head(SLICE("GET"), slice_str(hidden[i]), -1, true);
+        assert_int_equal(sent.status, 404);
+    }
+    begin_with(&opt);
+    head(SLICE("PUT"), SLICE("/log-level"), 0, true);
+    assert_int_equal(sent.status, 404);
+}
+
 static void own_pages(void **state)
 {
     struct admin_options opt = {
@@ -421,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(ready_made_pages),
         TEST(a_program_without_pages_of_its_own),
+        TEST(health_alone_tells_and_changes_nothing),
         TEST(own_pages),
         TEST(unknown_ones),
         TEST(bodies_are_collected),

@@ -90,6 +90,56 @@ static void hints(enum version v, size_t piece)
     joined_fini(&j);
 }
 
+static void many_hints_head(struct exchange *x, const struct head *h, bool end)
+{
+    struct header fields[4];
+    struct head out;
+    (void)h, (void)end;
+    size_t before = mem_used();
+    head_init_response(&out, 103, fields, 4);
+    assert_int_equal(
+        headers_add(&out.headers, SLICE("link"), SLICE("</a>; rel=preload")),
+        OK);
+    for (int i = 0; i < 50000; i++)
+        exchange_send_head(x, &out, false);
+    assert_true(mem_used() < before + (512 << 10));
+    exchange_reply(x, 200, SLICE("text/plain"), SLICE("hello"), NULL);
+}
+
+static void many_hints_take(void *arg, struct exchange *x,
+                            const struct tls_peer *peer)
+{
+    static struct exchange_events events;
+    events = answer_events;
+    events.on_head = many_hints_head;
+    answers_take(arg, x, peer);
+    x->events = &events;
+}
+
+/* Informational heads ask for no credit. Beyond what a client has read of them
+ * they are left out; it still gets the first, and the answer. */
+static void many_hints(enum version v, size_t piece)
+{
+    struct joined j;
+    struct call c = {.at_once = 1};
+    if (piece < 100) /* the same, but slow */
+        return;
+    joined_init(&j, v, piece);
+    j.handler = many_hints_take;
+    assert_true(call_start(&c, j.client, SLICE("/")));
+    JOINED_UNTIL(&j, c.done || c.reset);
+    assert_true(c.done);
+    assert_true(c.hints > 0);
+    assert_int_equal(c.status, 200);
+    joined_fini(&j);
+}
+
+static void test_many_hints(void **state)
+{
+    (void)state;
+    each(many_hints);
+}
+
 static void test_hints(void **state)
 {
     (void)state;
@@ -781,6 +831,7 @@ int main(void)
         cmocka_unit_test(test_get),
         cmocka_unit_test(test_echo),
         cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_many_hints),
         cmocka_unit_test(test_bodyless),
         cmocka_unit_test(test_blind_head),
         cmocka_unit_test(test_tunnel),

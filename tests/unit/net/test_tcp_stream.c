@@ -117,6 +117,34 @@ static void test_flush_with_unread_input(void **state)
     rig_fini(&r);
 }
 
+/* An answer before a close, read slower than we are willing to wait for a peer
+ * that reads nothing: it comes whole. */
+static void test_flush_to_slow_reader(void **state)
+{
+    enum { SMALL = 65536, READS = 18 };
+    int size = SMALL;
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    setsockopt(r.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    setsockopt(tcp_stream_fd(r.s), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    write_much(&r);
+    stream_close(r.s, STREAM_FLUSH);
+    for (int i = 0; i < READS; i++) { /* 5.4 s, and little of it */
+        int64_t end = clock_mono_ns() + 300 * NSEC_PER_MSEC;
+        while (clock_mono_ns() < end)
+            turn(&r.t);
+        peer_reads(&r);
+    }
+    assert_false(list_empty(&r.t.loop.lingerers));
+    TURN_UNTIL(&r.t, (peer_reads(&r), r.ended || r.err));
+    assert_int_equal(r.err, 0);
+    assert_int_equal(r.got, MUCH);
+    shutdown(r.fd, SHUT_WR);
+    TURN_UNTIL(&r.t, list_empty(&r.t.loop.lingerers));
+    rig_fini(&r);
+}
+
 /* A peer that floods instead of ending is cut off. */
 static void test_flush_flooded(void **state)
 {
@@ -363,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flush_with_unread_input),
+        cmocka_unit_test(test_flush_to_slow_reader),
         cmocka_unit_test(test_flush_flooded),
         cmocka_unit_test(test_flush_and_loop_end),
         cmocka_unit_test(test_reset),
