@@ -37,8 +37,8 @@ struct controller {
     struct signals *signals;
     struct authority *authority; /* NULL: not known yet, in a cluster */
     struct registry *registry;
-    struct kube *kube;          /* NULL: no API server, a folder */
-    struct cluster *cluster;    /* NULL: local mode */
+    struct kube *kube;       /* NULL: no API server, a folder */
+    struct cluster *cluster; /* NULL: local mode */
     struct source *source;
     struct resolve_settings resolve;
     struct publisher *publisher;

@@ -283,9 +283,11 @@ static bool from_node(void *arg, const struct address *from)
 static enum status start_health(struct proxy *p, struct error *e)
 {
     struct address at[HEALTH_LISTENERS];
-    struct health_options opt = {
-        .at = at, .probes = &p->probes, .ready = page_ready,
-        .is_node = from_node, .arg = p};
+    struct health_options opt = {.at = at,
+                                 .probes = &p->probes,
+                                 .ready = page_ready,
+                                 .is_node = from_node,
+                                 .arg = p};
     if (slice_empty(p->config->health))
         return OK;
     enum status rc = listen_health(p->config, p->pod.ipv6, at, HEALTH_LISTENERS,
