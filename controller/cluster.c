@@ -77,8 +77,7 @@ bool cluster_may_sign(const struct cluster *c)
 {
     int64_t heard = ca_secret_heard(c->ca);
 
-    return heard && loop_now(c->opt.loop) - heard <
-                        c->opt.config->stale_after;
+    return heard && loop_now(c->opt.loop) - heard < c->opt.config->stale_after;
 }
 
 static void config_facts(void *arg, struct mesh_config_facts *out)
@@ -159,8 +158,7 @@ static bool stale(const struct cluster *c)
 {
     int64_t heard = c->source ? source_heard(c->source) : 0;
 
-    return heard && loop_now(c->opt.loop) - heard >
-                        c->opt.config->stale_after;
+    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
 }
 
 /* Who follows tells the leader. Who cannot see the API server any more, while a

@@ -76,8 +76,7 @@ static enum status check_addresses(struct controller_config *c, struct error *e)
     if (address_parse(c->admin, &c->admin_address))
         return error_set(e, ERR_INVALID, "--admin: '%.*s' is not IP:port",
                          FMT(c->admin));
-    if (!slice_empty(c->health) &&
-        address_parse(c->health, &c->health_address))
+    if (!slice_empty(c->health) && address_parse(c->health, &c->health_address))
         return error_set(e, ERR_INVALID, "--health: '%.*s' is not IP:port",
                          FMT(c->health));
     /* The admin pages show everything and ask nobody who he is. */
