@@ -7,7 +7,7 @@
 #include "controller/identity/ca_secret.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/webhook_cert.h"
-#include "controller/live/relay.h"
+#include "controller/live/messenger.h"
 #include "controller/status/mesh_objects.h"
 #include "lib/admin/build_info.h"
 #include "lib/base/clock.h"
@@ -20,6 +20,8 @@ static struct log_area area = LOG_AREA("cluster");
 static struct log log_ = {&area, 0};
 
 #define TICK NSEC_PER_SEC
+/* Without a word of the leader that the lease names. */
+#define LONELY (10 * NSEC_PER_SEC)
 
 struct cluster {
     struct cluster_options opt;
@@ -33,12 +35,13 @@ struct cluster {
     struct mesh_objects *objects;
     struct proxies *proxies;
     struct gather *gather;
-    struct relay *relay;
+    struct messenger *messenger;
     struct mesh_api *api;
     const struct source *source;
     const struct authority *authority;
     char *problem; /* with the issuer; NULL: none */
     bool leading, shedding;
+    int64_t heard; /* of a leader, or when we began to look for one */
     size_t tried; /* replica that was asked last whether it leads */
     struct timer tick;
     struct reap reap;
@@ -92,6 +95,19 @@ static void config_facts(void *arg, struct mesh_config_facts *out)
 
 /* --- who leads --- */
 
+static void shed(struct cluster *c, bool blind)
+{
+    if (blind == c->shedding || !c->api)
+        return;
+    c->shedding = blind;
+    log_warn(&log_,
+             blind ? "the API server is out of reach, but not the leader's: "
+                     "proxies are sent to other replicas"
+                   : "the API server is back",
+             "%s", "");
+    mesh_api_shed(c->api, blind);
+}
+
 static void on_leading(void *owner, bool leading)
 {
     struct cluster *c = owner;
@@ -99,8 +115,11 @@ static void on_leading(void *owner, bool leading)
     log_info(&log_, leading ? "leading" : "not leading any more",
              "replica=%.*s", FMT(c->opt.config->pod_name));
     c->leading = leading;
-    if (leading)
-        relay_to(c->relay, NULL);
+    if (leading) {
+        messenger_to(c->messenger, NULL);
+        c->heard = 0;
+        shed(c, false); /* there is nobody who knows more */
+    }
     if (c->api)
         mesh_api_lead(c->api, leading);
     bundle_writer_lead(c->bundles, leading);
@@ -131,7 +150,7 @@ static bool leader_address(const struct cluster *c, struct address *out)
     return pod && address_of(c, pod, out);
 }
 
-/* Our watches are blind, so the lease is, too: ask the others in turn. */
+/* Nobody says who leads: ask the others in turn. */
 static bool next_replica(struct cluster *c, struct address *out)
 {
     const struct controller_config *cfg = c->opt.config;
@@ -161,29 +180,30 @@ static bool stale(const struct cluster *c)
     return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
 }
 
-/* Who follows tells the leader. Who cannot see the API server any more, while a
- * leader can (it would not lead else), sends its proxies there. */
+/* Who follows tells the leader. Whom the lease names may be out of date: then any
+ * other replica may be the leader now. */
+static void find_leader(struct cluster *c, bool blind)
+{
+    int64_t now = loop_now(c->opt.loop);
+    bool heard = messenger_connected(c->messenger);
+    struct address at;
+
+    if (heard || !c->heard)
+        c->heard = now;
+    if (!blind && now - c->heard < LONELY && leader_address(c, &at))
+        messenger_to(c->messenger, &at);
+    else if (!heard && next_replica(c, &at))
+        messenger_to(c->messenger, &at);
+}
+
+/* Who cannot see the API server any more, while a leader can (it would not lead
+ * else), sends its proxies there. */
 static void follow(struct cluster *c)
 {
     bool blind = stale(c);
-    struct address at;
 
-    if (blind && !relay_connected(c->relay)) {
-        if (next_replica(c, &at))
-            relay_to(c->relay, &at);
-    } else if (!blind) {
-        relay_to(c->relay, leader_address(c, &at) ? &at : NULL);
-    }
-    blind = blind && relay_connected(c->relay);
-    if (blind == c->shedding || !c->api)
-        return;
-    c->shedding = blind;
-    log_warn(&log_,
-             blind ? "the API server is out of reach, but not the leader's: "
-                     "proxies are sent to other replicas"
-                   : "the API server is back",
-             "%s", "");
-    mesh_api_shed(c->api, blind);
+    find_leader(c, blind);
+    shed(c, blind && messenger_connected(c->messenger));
 }
 
 static void on_tick(struct timer *t)
@@ -203,7 +223,7 @@ static void on_proxy(void *arg, slice pod, bool numbers)
 
     if (!numbers)
         mesh_objects_touch(c->objects, pod);
-    relay_touch(c->relay, pod);
+    messenger_touch(c->messenger, pod);
 }
 
 struct gather *cluster_gather(struct cluster *c)
@@ -220,6 +240,11 @@ void cluster_set_api(struct cluster *c, struct mesh_api *api,
         mesh_api_lead(api, c->leading);
 }
 
+void cluster_synced(struct cluster *c)
+{
+    mesh_objects_look(c->objects);
+}
+
 enum status cluster_set_tls(struct cluster *c,
                             const struct tls_settings *serving, struct error *e)
 {
@@ -229,7 +254,7 @@ enum status cluster_set_tls(struct cluster *c,
 
     if (rc)
         return rc;
-    relay_set_tls(c->relay, client);
+    messenger_set_tls(c->messenger, client);
     tls_settings_unref(client);
     return OK;
 }
@@ -305,7 +330,7 @@ static enum status start_lease(struct cluster *c, struct error *e)
     return kube_lease_start(&c->lease, c->opt.kube, &opt, on_leading, c, e);
 }
 
-static enum status start_relay(struct cluster *c, struct error *e)
+static enum status start_messenger(struct cluster *c, struct error *e)
 {
     struct text name;
     enum status rc;
@@ -313,7 +338,7 @@ static enum status start_relay(struct cluster *c, struct error *e)
     text_init(&name, WORKLOAD_NAME_MAX);
     rc = controller_name_build(c->opt.config->trust_domain, &name, e);
     if (!rc)
-        c->relay = relay_new(c->opt.loop, c->proxies, text_slice(&name));
+        c->messenger = messenger_new(c->opt.loop, c->proxies, text_slice(&name));
     text_fini(&name);
     return rc;
 }
@@ -335,7 +360,7 @@ enum status cluster_start(struct cluster **out,
     c->gather = gather_new(l, c->proxies);
     timer_init(&c->tick, on_tick);
     timer_set(&l->timers, &c->tick, loop_now(l) + TICK);
-    rc = start_relay(c, e);
+    rc = start_messenger(c, e);
     if (!rc)
         rc = bundle_writer_start(&c->bundles, opt->kube, opt->registry, e);
     if (!rc)
@@ -383,7 +408,7 @@ void cluster_close(struct cluster *c)
     mesh_objects_close(c->objects);
     webhook_cert_close(c->webhook);
     bundle_writer_close(c->bundles);
-    relay_close(c->relay);
+    messenger_close(c->messenger);
     gather_free(c->gather);
     proxies_free(c->proxies);
     kube_events_free(c->notes);

@@ -44,6 +44,8 @@ void cluster_set_authority(struct cluster *c, const struct authority *a);
 CHECKED enum status cluster_set_tls(struct cluster *c,
                                     const struct tls_settings *serving,
                                     struct error *e);
+/* The registry is whole. */
+void cluster_synced(struct cluster *c);
 /* The Mesh API is up; NULL: it is about to close. Borrows, as the source. */
 void cluster_set_api(struct cluster *c, struct mesh_api *api,
                      const struct source *source);

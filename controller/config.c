@@ -126,6 +126,12 @@ static enum status check_cluster(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--lease-duration, --stale-after: must be at least "
                          "3s");
+    /* A leader that the API server does not answer leads until its lease ends:
+     * it is no proof that others reach it. */
+    if (c->stale_after <= c->lease_duration)
+        return error_set(e, ERR_INVALID,
+                         "--stale-after: must be longer than "
+                         "--lease-duration");
     if (!dns_subdomain_valid(c->webhook) ||
         (!slice_empty(c->issuer_secret) &&
          !dns_subdomain_valid(c->issuer_secret)))

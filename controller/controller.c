@@ -4,8 +4,8 @@
  * certificate -> Mesh API -> ready file. A controller that does not know the mesh
  * yet must not answer proxies.
  *
- * End: no new sessions, those that run are told to go elsewhere, then all is
- * closed and the loop runs dry. */
+ * End: no new sessions, those that run are told to go elsewhere, the lease is given
+ * back; then all is closed and the loop runs dry. */
 #include "controller/controller.h"
 
 #include <inttypes.h>
@@ -97,7 +97,8 @@ static void on_drain_check(struct timer *t)
 {
     struct controller *c = CONTAINER_OF(t, struct controller, renew);
 
-    if (mesh_api_running(c->api) == 0)
+    if ((!c->api || mesh_api_running(c->api) == 0) &&
+        (!c->kube || kube_running(c->kube) == 0))
         stop(c);
     else
         timer_set(&c->loop.timers, t, loop_now(&c->loop) + 20 * NSEC_PER_MSEC);
@@ -107,7 +108,7 @@ static void drain(struct controller *c)
 {
     int64_t now = loop_now(&c->loop);
 
-    if (c->draining || !c->api) {
+    if (c->draining || (!c->api && !c->cluster)) {
         stop(c);
         return;
     }
@@ -116,7 +117,8 @@ static void drain(struct controller *c)
     c->draining = true;
     if (c->cluster)
         cluster_leave(c->cluster);
-    mesh_api_drain(c->api);
+    if (c->api)
+        mesh_api_drain(c->api);
     timer_set(&c->loop.timers, &c->drain, now + c->config->drain);
     timer_stop(&c->loop.timers, &c->renew);
     timer_init(&c->renew, on_drain_check);
@@ -251,7 +253,7 @@ static void serve(struct controller *c)
 {
     enum status rc;
 
-    if (c->api || !c->authority || !registry_synced(c->registry))
+    if (c->api || c->draining || !c->authority || !registry_synced(c->registry))
         return;
     rc = start_api(c, c->e);
     if (!rc)
@@ -269,6 +271,8 @@ static void on_synced(void *owner)
              registry_count(c->registry, RECORD_SERVICE),
              registry_count(c->registry, RECORD_SLICE),
              registry_count(c->registry, RECORD_POD));
+    if (c->cluster)
+        cluster_synced(c->cluster);
     serve(c);
 }
 
@@ -282,7 +286,7 @@ static void on_authority(void *owner, struct authority *a)
     struct authority *old = c->authority;
     char until[21];
 
-    if (old && authority_eq(old, a)) {
+    if (c->draining || (old && authority_eq(old, a))) {
         authority_free(a);
         return;
     }

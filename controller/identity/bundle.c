@@ -14,10 +14,10 @@
 static struct log_area area = LOG_AREA("bundle");
 static struct log log_ = {&area, 0};
 
-/* What the ConfigMap of a namespace holds. Not in the map: there is none. */
-static const char right_[] = "right", wrong_[] = "wrong";
-#define RIGHT ((void *)(uintptr_t)right_)
-#define WRONG ((void *)(uintptr_t)wrong_)
+/* What the ConfigMap of a namespace holds: a mark of the bundle that it is, or
+ * that it is none. Not in the map: there is no ConfigMap. */
+static const char no_bundle[] = "something else";
+#define NO_BUNDLE ((void *)(uintptr_t)no_bundle)
 
 struct bundle_writer {
     struct kube *kube;
@@ -25,7 +25,7 @@ struct bundle_writer {
     struct registry_watch changes;
     struct kube_watch *maps;
     struct writes *writes;
-    struct map maps_seen; /* namespace -> RIGHT or WRONG: its ConfigMap */
+    struct map maps_seen; /* namespace -> mark of its ConfigMap */
     char *bundle;         /* NULL: not known yet */
     bool leading;
     struct reap reap;
@@ -39,6 +39,16 @@ static bool system_namespace(slice ns)
            slice_eq(ns, SLICE("kube-node-lease"));
 }
 
+static void *mark(slice bundle)
+{
+    return (void *)(uintptr_t)(slice_hash(bundle) | 1);
+}
+
+static bool right(const struct bundle_writer *b, slice ns)
+{
+    return map_get(&b->maps_seen, ns) == mark(slice_str(b->bundle));
+}
+
 static bool wanted(const struct bundle_writer *b, slice ns)
 {
     const struct record *r = registry_find(b->registry, RECORD_NAMESPACE,
@@ -50,7 +60,7 @@ static bool wanted(const struct bundle_writer *b, slice ns)
 static void look(struct bundle_writer *b, slice ns)
 {
     if (b->leading && b->bundle && kube_watch_synced(b->maps) &&
-        map_get(&b->maps_seen, ns) != RIGHT && wanted(b, ns))
+        !right(b, ns) && wanted(b, ns))
         writes_add(b->writes, ns);
 }
 
@@ -69,18 +79,17 @@ static void on_map(void *owner, struct json obj)
 {
     struct bundle_writer *b = owner;
     struct json data = json_get(obj, "data");
+    bool alone = json_count(data) == 1 &&
+                 json_count(json_get(obj, "binaryData")) == 0;
     slice ns = SLICE_NONE, bundle = SLICE_NONE;
     struct error e;
 
     if (json_string(json_get(obj, "metadata"), "namespace", &ns, &e))
         return;
-    if (json_opt_string(data, TRUST_BUNDLE_KEY, &bundle, &e))
+    if (!alone || json_opt_string(data, TRUST_BUNDLE_KEY, &bundle, &e))
         bundle = SLICE_NONE;
     (void)map_put(&b->maps_seen, ns,
-                  b->bundle && json_count(data) == 1 &&
-                          slice_eq(bundle, slice_str(b->bundle))
-                      ? RIGHT
-                      : WRONG);
+                  slice_empty(bundle) ? NO_BUNDLE : mark(bundle));
     look(b, ns);
 }
 
@@ -121,7 +130,7 @@ static bool build(void *owner, slice ns, struct write_call *out)
     const void *seen = map_get(&b->maps_seen, ns);
     struct json_write w;
 
-    if (!b->bundle || seen == RIGHT || !wanted(b, ns))
+    if (!b->bundle || right(b, ns) || !wanted(b, ns))
         return false;
     out->method = seen ? KUBE_PUT : KUBE_POST;
     text_printf(&out->path, "/api/v1/namespaces/%.*s/configmaps%s", FMT(ns),
@@ -143,19 +152,20 @@ static bool build(void *owner, slice ns, struct write_call *out)
     return true;
 }
 
-/* The watch tells how it is now; until it has, what we believed about the
- * ConfigMap (there, not there) was wrong, and the next try is another one. */
+/* The watch tells how it is now: it may already know more than this answer. When
+ * what we believed about the ConfigMap (there, not there) was wrong, the next try is
+ * another one. */
 static enum write_next answer(void *owner, slice ns,
                               const struct kube_answer *a)
 {
     struct bundle_writer *b = owner;
 
-    if (!a->rc) {
-        (void)map_put(&b->maps_seen, ns, RIGHT);
+    if (!a->rc)
         return WRITE_DONE;
+    if (a->rc == ERR_EXISTS) {
+        if (!map_get(&b->maps_seen, ns))
+            (void)map_put(&b->maps_seen, ns, NO_BUNDLE);
     }
-    if (a->rc == ERR_EXISTS)
-        (void)map_put(&b->maps_seen, ns, WRONG);
     else if (a->rc == ERR_NOT_FOUND)
         (void)map_del(&b->maps_seen, ns);
     else
@@ -202,18 +212,10 @@ enum status bundle_writer_start(struct bundle_writer **out, struct kube *k,
 
 void bundle_writer_set(struct bundle_writer *b, slice bundle)
 {
-    slice ns;
-    void *seen;
-    size_t i = 0;
-
     if (b->bundle && slice_eq(slice_str(b->bundle), bundle))
         return;
     mem_free(b->bundle);
     b->bundle = mem_str(bundle);
-    /* What was right is not any more; nor is what comes from the watch before
-     * we have written. */
-    while (map_next(&b->maps_seen, &i, &ns, &seen))
-        (void)map_put(&b->maps_seen, ns, WRONG);
     look_at_all(b);
 }
 

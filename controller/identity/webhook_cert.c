@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two objects, each watched: what is there is judged when it changes, when the
- * issuer does, and every minute (a certificate grows old by itself). */
+ * issuer does, when half of a certificate's life is over, and every minute. */
 #include "controller/identity/webhook_cert.h"
 
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "lib/json/json_write.h"
 #include "lib/kube/watch.h"
 #include "lib/mesh/labels.h"
+#include "lib/tls/tls_settings.h"
 
 static struct log_area area = LOG_AREA("webhook");
 static struct log log_ = {&area, 0};
@@ -33,9 +34,11 @@ struct webhook_cert {
     bool leading;
     /* As last seen. */
     bool secret_there;
+    uint64_t version; /* of the Secret */
     char
         *cert; /* PEM of the chain in the Secret; NULL: none that can be read */
-    bool keyed;    /* the Secret holds a key, too */
+    bool keyed;    /* the Secret holds its key, too */
+    char *roots;   /* PEM of the Secret's ca.crt; NULL: none */
     char *bundles; /* caBundle of each webhook, base64, by line; NULL: no such
                       configuration */
     char *names;   /* their names, by line */
@@ -49,16 +52,29 @@ static int64_t today(void)
 
 /* --- is it right? --- */
 
-static bool cert_right(const struct webhook_cert *w)
+/* When it is to be renewed, seconds since 1970; 0: now. One that ends with the
+ * issuer cannot be had any longer. */
+static int64_t renew_at(const struct webhook_cert *w)
 {
     int64_t from, to;
     struct error e;
 
-    return w->cert && w->keyed &&
-           cert_dates(slice_str(w->cert), &from, &to, &e) == OK &&
-           from <= today() && today() < from + (to - from) / 2 &&
-           chain_check(slice_str(w->cert), authority_bundle(w->authority),
-                       &e) == OK;
+    if (!w->cert || cert_dates(slice_str(w->cert), &from, &to, &e) ||
+        from > today())
+        return 0;
+    if (to < authority_not_after(w->authority))
+        to -= w->life / 2;
+    return to;
+}
+
+static bool cert_right(const struct webhook_cert *w)
+{
+    slice bundle = authority_bundle(w->authority);
+    struct error e;
+
+    return w->keyed && today() < renew_at(w) &&
+           slice_eq(slice_str(w->roots), bundle) &&
+           chain_check(slice_str(w->cert), bundle, &e) == OK;
 }
 
 static bool bundles_right(const struct webhook_cert *w)
@@ -75,12 +91,23 @@ static bool bundles_right(const struct webhook_cert *w)
     return right;
 }
 
+static void look_again(struct webhook_cert *w)
+{
+    struct loop *l = kube_loop(w->kube);
+    int64_t in = (renew_at(w) - today()) * NSEC_PER_SEC;
+
+    if (in > 0 && in < LOOK)
+        timer_set(&l->timers, &w->look, loop_now(l) + in);
+}
+
 static void look(struct webhook_cert *w)
 {
     if (!w->leading || !w->authority)
         return;
     if (kube_watch_synced(w->secret) && !cert_right(w))
         writes_add(w->writes, KEY_SECRET);
+    else
+        look_again(w);
     if (kube_watch_synced(w->webhook) && w->bundles && !bundles_right(w))
         writes_add(w->writes, KEY_WEBHOOK);
 }
@@ -90,8 +117,8 @@ static void on_look(struct timer *t)
     struct webhook_cert *w = CONTAINER_OF(t, struct webhook_cert, look);
     struct loop *l = kube_loop(w->kube);
 
-    look(w);
     timer_set(&l->timers, t, loop_now(l) + LOOK);
+    look(w);
 }
 
 /* --- the Secret --- */
@@ -99,27 +126,54 @@ static void on_look(struct timer *t)
 static void forget_secret(struct webhook_cert *w)
 {
     mem_free(w->cert);
-    w->cert = NULL;
+    mem_free(w->roots);
+    w->cert = w->roots = NULL;
     w->keyed = false;
+}
+
+/* A text of the Secret, heap; NULL: there is none that can be read. */
+static char *decoded(struct json obj, const char *name)
+{
+    slice encoded = SLICE_NONE;
+    struct text pem;
+    struct error e;
+    char *out = NULL;
+
+    text_init(&pem, PEM_MAX);
+    if (json_opt_string(json_get(obj, "data"), name, &encoded, &e) == OK &&
+        base64_decode(encoded, &pem) == OK && !pem.failed && pem.len)
+        out = mem_str(text_slice(&pem));
+    if (pem.ptr)
+        mem_wipe(pem.ptr, pem.cap);
+    text_fini(&pem);
+    return out;
+}
+
+static bool is_pair(const char *cert, const char *key)
+{
+    struct tls_identity *id = NULL;
+    struct error e;
+
+    if (!cert || !key ||
+        tls_identity_new_plain(&id, slice_str(cert), slice_str(key), &e))
+        return false;
+    tls_identity_unref(id);
+    return true;
 }
 
 static void on_secret(void *owner, struct json obj)
 {
     struct webhook_cert *w = owner;
-    struct json data = json_get(obj, "data");
-    slice encoded = SLICE_NONE, key = SLICE_NONE;
-    struct text pem;
-    struct error e;
+    char *key = decoded(obj, "tls.key");
 
     forget_secret(w);
     w->secret_there = true;
-    text_init(&pem, PEM_MAX);
-    if (json_opt_string(data, "tls.crt", &encoded, &e) == OK &&
-        json_opt_string(data, "tls.key", &key, &e) == OK &&
-        base64_decode(encoded, &pem) == OK && !pem.failed && pem.len)
-        w->cert = mem_str(text_slice(&pem));
-    w->keyed = !slice_empty(key);
-    text_fini(&pem);
+    w->version = kube_version(obj);
+    w->cert = decoded(obj, "tls.crt");
+    w->roots = decoded(obj, "ca.crt");
+    w->keyed = is_pair(w->cert, key);
+    if (key)
+        mem_wipe_free(key, strlen(key));
     look(w);
 }
 
@@ -344,6 +398,9 @@ static enum write_next answer(void *owner, slice key,
 
     if (!a->rc) {
         log_info(&log_, "written", "what=%.*s", FMT(key));
+        /* The watch may know more already. */
+        if (slice_eq(key, KEY_SECRET) && kube_version(a->body) > w->version)
+            on_secret(w, a->body);
         return WRITE_DONE;
     }
     if (slice_eq(key, KEY_SECRET) && a->rc == ERR_EXISTS)

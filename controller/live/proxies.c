@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One table: "ns/pod" -> what each replica says of it, in a short list. A pod
  * whose proxy has moved from one replica to another is in it twice for a moment;
- * the one that is in sync counts, else the later one. */
+ * the one that is in sync counts, else the later one.
+ *
+ * Sessions end and come again, a second later and at another replica, and so do
+ * the replicas' own streams. What was said last counts for PROXY_GRACE more when
+ * nobody says anything else. */
 #include "controller/live/proxies.h"
 
 #include <stdio.h>
@@ -15,7 +19,8 @@
 struct known {
     struct list node; /* in its pod's list; the latest first */
     unsigned replica;
-    bool seen; /* in this look */
+    bool seen;    /* in this look */
+    int64_t lost; /* when its session ended; 0: it has one */
     struct proxy_state state;
     char *memory; /* behind its slices */
 };
@@ -30,6 +35,7 @@ struct proxies {
     const struct publisher *publisher;
     struct map pods;
     struct timer look;
+    int64_t now; /* of the last look; never 0 */
     proxy_changed_fn *changed;
     void *arg;
 };
@@ -140,22 +146,37 @@ void proxies_put(struct proxies *p, unsigned replica,
 {
     struct proxy_state now = *s;
     char buf[KEY_TEXT];
-    struct pod *pod = pod_take(p, pod_key(buf, s));
-    struct known *k = find(pod, replica);
-    bool same = false;
+    slice key = pod_key(buf, s);
+    struct pod *pod;
+    struct known *k;
+    bool same = false, back = false;
 
+    if (p->pods.len >= PROXIES_MAX && !map_get(&p->pods, key))
+        return; /* a replica that says so is not well */
+    pod = pod_take(p, key);
+    k = find(pod, replica);
     if (!k) {
         k = MEM_NEW(struct known);
         k->replica = replica;
         list_push_front(&pod->known, &k->node);
     } else {
         same = state_eq(&k->state, &now);
+        back = k->lost != 0;
     }
     k->seen = true;
-    if (same && numbers_eq(&k->state, &now))
+    k->lost = 0;
+    if (same && !back && numbers_eq(&k->state, &now))
         return;
     known_set(k, s);
     tell(p, pod, same);
+}
+
+static void lose(struct proxies *p, struct pod *pod, struct known *k)
+{
+    if (k->lost)
+        return;
+    k->lost = p->now;
+    tell(p, pod, false);
 }
 
 static void drop(struct proxies *p, struct pod *pod, struct known *k)
@@ -170,7 +191,7 @@ void proxies_del(struct proxies *p, unsigned replica, slice key)
     struct known *k = pod ? find(pod, replica) : NULL;
 
     if (k)
-        drop(p, pod, k);
+        lose(p, pod, k);
 }
 
 void proxies_forget(struct proxies *p, unsigned replica)
@@ -183,7 +204,7 @@ void proxies_forget(struct proxies *p, unsigned replica)
         struct known *k = find(value, replica);
 
         if (k)
-            drop(p, value, k);
+            lose(p, value, k);
     }
 }
 
@@ -193,23 +214,40 @@ const struct proxy_state *proxies_at(const struct proxies *p, unsigned replica,
     const struct pod *pod = map_get(&p->pods, key);
     const struct known *k = pod ? find(pod, replica) : NULL;
 
-    return k ? &k->state : NULL;
+    return k && !k->lost ? &k->state : NULL;
 }
 
-const struct proxy_state *proxies_find(const struct proxies *p, slice key)
+/* Who has a session comes first, then who is in sync, then who is later. */
+static bool better(const struct known *a, const struct known *b)
 {
-    const struct pod *pod = map_get(&p->pods, key);
-    const struct proxy_state *best = NULL;
+    if (!a->lost != !b->lost)
+        return !a->lost;
+    return a->state.in_sync && !b->state.in_sync;
+}
 
-    if (!pod)
-        return NULL;
+static const struct known *best_of(const struct pod *pod, slice uid)
+{
+    const struct known *best = NULL;
+
     LIST_EACH(node, &pod->known) {
         const struct known *k = CONTAINER_OF(node, struct known, node);
 
-        if (!best || (k->state.in_sync && !best->in_sync))
-            best = &k->state;
+        if (!slice_empty(uid) && !slice_empty(k->state.uid) &&
+            !slice_eq(uid, k->state.uid))
+            continue;
+        if (!best || better(k, best))
+            best = k;
     }
     return best;
+}
+
+const struct proxy_state *proxies_find(const struct proxies *p, slice key,
+                                       slice uid)
+{
+    const struct pod *pod = map_get(&p->pods, key);
+    const struct known *k = pod ? best_of(pod, uid) : NULL;
+
+    return k ? &k->state : NULL;
 }
 
 bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
@@ -221,7 +259,7 @@ bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
     while (map_next(&p->pods, i, &key, &value)) {
         const struct known *k = find(value, replica);
 
-        if (!k)
+        if (!k || k->lost)
             continue;
         *out = &k->state;
         return true;
@@ -229,23 +267,28 @@ bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
     return false;
 }
 
-size_t proxies_count(const struct proxies *p)
-{
-    return p->pods.len;
-}
-
-size_t proxies_in_sync(const struct proxies *p)
+static size_t count(const struct proxies *p, bool in_sync)
 {
     void *value;
     slice key;
     size_t i = 0, n = 0;
 
     while (map_next(&p->pods, &i, &key, &value)) {
-        const struct proxy_state *s = proxies_find(p, key);
+        const struct known *k = best_of(value, SLICE_NONE);
 
-        n += s && s->in_sync;
+        n += k && !k->lost && (k->state.in_sync || !in_sync);
     }
     return n;
+}
+
+size_t proxies_count(const struct proxies *p)
+{
+    return count(p, false);
+}
+
+size_t proxies_in_sync(const struct proxies *p)
+{
+    return count(p, true);
 }
 
 /* --- the sessions here --- */
@@ -256,12 +299,34 @@ static void note(void *arg, const struct proxy_state *s)
         proxies_put(arg, 0, s);
 }
 
-static void look(struct proxies *p)
+static void forget_lost(struct proxies *p)
 {
     void *value;
     slice key;
     size_t i = 0;
 
+    while (map_next(&p->pods, &i, &key, &value)) {
+        const struct pod *pod = value;
+
+        /* One for each look: the others' turn comes. */
+        LIST_EACH(node, &pod->known) {
+            struct known *k = CONTAINER_OF(node, struct known, node);
+
+            if (k->lost && p->now - k->lost >= PROXY_GRACE) {
+                drop(p, value, k);
+                break;
+            }
+        }
+    }
+}
+
+void proxies_look(struct proxies *p, int64_t now)
+{
+    void *value;
+    slice key;
+    size_t i = 0;
+
+    p->now = now;
     while (map_next(&p->pods, &i, &key, &value)) {
         struct known *k = find(value, 0);
 
@@ -274,16 +339,17 @@ static void look(struct proxies *p)
         struct known *k = find(value, 0);
 
         if (k && !k->seen)
-            drop(p, value, k);
+            lose(p, value, k);
     }
+    forget_lost(p);
 }
 
 static void on_look(struct timer *t)
 {
     struct proxies *p = CONTAINER_OF(t, struct proxies, look);
 
-    look(p);
-    timer_set(&p->loop->timers, t, loop_now(p->loop) + LOOK);
+    proxies_look(p, loop_now(p->loop));
+    timer_set(&p->loop->timers, &p->look, loop_now(p->loop) + LOOK);
 }
 
 struct proxies *proxies_new(struct loop *l, const struct publisher *publisher,
@@ -295,6 +361,7 @@ struct proxies *proxies_new(struct loop *l, const struct publisher *publisher,
     p->publisher = publisher;
     p->changed = changed;
     p->arg = arg;
+    p->now = loop_now(l);
     map_init(&p->pods);
     timer_init(&p->look, on_look);
     timer_set(&l->timers, &p->look, loop_now(l) + LOOK);

@@ -2,10 +2,14 @@
 /* What should be is computed anew for each write; what is comes from watches of
  * the objects. An object takes two writes to be made, as its status is a part of
  * its own, and one for each change after that. Keys of writes: "ns/pod" for a
- * MeshProxy, "" for the MeshConfig. */
+ * MeshProxy, "" for the MeshConfig.
+ *
+ * Who begins to lead knows nothing yet of the proxies that have their session
+ * elsewhere: for a while it leaves what is said of them. */
 #include "controller/status/mesh_objects.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/kube/watch.h"
@@ -18,16 +22,28 @@ enum {
 };
 /* Numbers of the MeshConfig move with every pod: not more often than this. */
 #define CONFIG_EVERY (5 * NSEC_PER_SEC)
+/* Until every replica has found a new leader (it looks at the lease every third of
+ * its duration, and its stream backs off for 5 s at most), and the proxies of the
+ * old one another controller: when it hangs they notice after 30 s. */
+#define SETTLE (30 * NSEC_PER_SEC)
 #define PATH "/apis/tulle.dev/v1alpha1"
 #define CONFIG_NAME "mesh"
 #define KEY_CONFIG SLICE("")
+
+static struct log_area area = LOG_AREA("status");
+static struct log log_ = {&area, 0};
 
 static const struct json_limits own_limits = {1 << 16, 1000};
 
 /* An object that is there. */
 struct seen {
-    uint64_t hash; /* of its status */
+    uint64_t version; /* of what is here */
+    uint64_t hash;    /* of its status */
+    /* Of what we wrote last; and of what came out of it as something else,
+     * because the server dropped a part: to write it again would not help. */
+    uint64_t wrote, in_vain;
     char owner[UID_MAX + 1];
+    bool synced; /* it says so */
     struct condition_times times;
 };
 
@@ -38,10 +54,11 @@ struct mesh_objects {
     struct registry_watch changes;
     struct writes *writes;
     struct map seen;        /* "ns/pod" -> struct seen */
-    struct map met;         /* "ns/pod" that had a session: any pointer */
+    struct map met; /* "ns/pod" that had a session -> mark of its UID */
     struct seen *config_is; /* NULL: there is none */
-    struct timer tick;
-    bool leading, absent;
+    struct timer tick, settled;
+    bool leading;
+    bool no_proxies, no_config; /* their definitions are missing */
     struct reap reap;
 };
 
@@ -50,10 +67,16 @@ static int64_t today(void)
     return clock_real_ns() / NSEC_PER_SEC;
 }
 
+/* Before the registry is whole a pod that is missing there may well exist. */
 static bool ready(const struct mesh_objects *m)
 {
-    return m->leading && !m->absent && kube_watch_synced(m->proxies) &&
-           kube_watch_synced(m->config);
+    return m->leading && registry_synced(m->opt.registry) &&
+           kube_watch_synced(m->proxies) && kube_watch_synced(m->config);
+}
+
+static bool settling(const struct mesh_objects *m)
+{
+    return timer_is_set(&m->settled);
 }
 
 static void touch(struct mesh_objects *m, slice key)
@@ -78,24 +101,53 @@ static bool wanted(const struct record *pod)
     return pod && pod->pod.meshed && pod->pod.live;
 }
 
-static void write_proxy_status(const struct mesh_objects *m,
+static const struct proxy_state *state_of(const struct mesh_objects *m,
+                                          const struct record *pod, slice key)
+{
+    return proxies_find(m->opt.proxies, key, pod->pod.uid);
+}
+
+static void *mark(slice uid)
+{
+    return (void *)(uintptr_t)(slice_hash(uid) | 1);
+}
+
+static bool met(const struct mesh_objects *m, const struct record *pod,
+                slice key)
+{
+    return map_get(&m->met, key) == mark(pod->pod.uid);
+}
+
+/* False: what there is to be said is not known yet. */
+static bool write_proxy_status(const struct mesh_objects *m,
                                const struct record *pod, slice key,
                                const struct condition_times *times,
                                struct json_write *w)
 {
-    const struct proxy_state *s = proxies_find(m->opt.proxies, key);
+    const struct proxy_state *s = state_of(m, pod, key);
     enum mtls_mode mtls = resolve_mtls(m->opt.registry, m->opt.settings, pod);
     struct mesh_proxy state;
 
-    /* Of an earlier pod of the same name. */
-    if (s && !slice_empty(s->uid) && !slice_eq(s->uid, pod->pod.uid))
-        s = NULL;
-    mesh_proxy_compute(pod, mtls, s, map_get(&m->met, key) != NULL, today(),
-                       &state);
+    if (!s && met(m, pod, key) && settling(m))
+        return false;
+    mesh_proxy_compute(pod, mtls, s, met(m, pod, key), today(), &state);
     mesh_proxy_write(&state, times, today(), w);
+    return true;
 }
 
-static void write_config_status(const struct mesh_objects *m,
+static bool in_sync(const struct mesh_objects *m, const struct record *pod,
+                    slice key)
+{
+    const struct proxy_state *s = state_of(m, pod, key);
+    const struct seen *is = map_get(&m->seen, key);
+
+    if (!s && settling(m) && met(m, pod, key))
+        return is && is->synced;
+    return s && s->in_sync;
+}
+
+/* False: what there is to be said is not known yet. */
+static bool write_config_status(const struct mesh_objects *m,
                                 const struct condition_times *times,
                                 struct json_write *w)
 {
@@ -109,30 +161,29 @@ static void write_config_status(const struct mesh_objects *m,
     size_t i = 0;
 
     while (registry_next(m->opt.registry, RECORD_POD, &i, &r)) {
-        const struct proxy_state *s;
-
         if (!wanted(r))
             continue;
-        s = proxies_find(m->opt.proxies, key_name(buf, r->ns, r->name));
         f.proxies++;
-        f.synced += s && s->in_sync;
+        f.synced += in_sync(m, r, key_name(buf, r->ns, r->name));
     }
     m->opt.facts(m->opt.arg, &f);
+    if (!f.ca_not_after && slice_empty(f.problem))
+        return false; /* its Secret is being read, or made */
     mesh_config_compute(&f, today(), &c);
     mesh_config_write(&c, times, today(), w);
+    return true;
 }
 
 /* {"status":...}; false when that is what is there. */
-static bool changed(const struct text *body, const struct seen *is)
+static bool changed(const struct text *body, struct seen *is)
 {
     struct json_doc *doc = NULL;
     struct error e;
-    bool yes = true;
 
     if (json_parse(text_slice(body), &own_limits, &doc, &e) == OK)
-        yes = state_hash(json_get(json_root(doc), "status")) != is->hash;
+        is->wrote = state_hash(json_get(json_root(doc), "status"));
     json_free(doc);
-    return yes;
+    return is->wrote != is->hash && is->wrote != is->in_vain;
 }
 
 /* --- writing --- */
@@ -184,9 +235,11 @@ static bool build_proxy(const struct mesh_objects *m, slice key,
                         struct write_call *out)
 {
     const struct record *pod = pod_of(m, key);
-    const struct seen *is = map_get(&m->seen, key);
+    struct seen *is = map_get(&m->seen, key);
     struct json_write w;
 
+    if (m->no_proxies)
+        return false;
     if (!wanted(pod)) {
         if (is)
             delete_proxy(key, out);
@@ -207,16 +260,19 @@ static bool build_proxy(const struct mesh_objects *m, slice key,
     json_write_init(&w, &out->body);
     json_write_object(&w);
     json_write_name(&w, "status");
-    write_proxy_status(m, pod, key, &is->times, &w);
+    if (!write_proxy_status(m, pod, key, &is->times, &w))
+        return false;
     json_write_object_end(&w);
     return changed(&out->body, is);
 }
 
 static bool build_config(const struct mesh_objects *m, struct write_call *out)
 {
-    const struct seen *is = m->config_is;
+    struct seen *is = m->config_is;
     struct json_write w;
 
+    if (m->no_config)
+        return false;
     json_write_init(&w, &out->body);
     if (!is) {
         out->method = KUBE_POST;
@@ -231,7 +287,8 @@ static bool build_config(const struct mesh_objects *m, struct write_call *out)
     text_printf(&out->path, PATH "/meshconfigs/" CONFIG_NAME "/status");
     json_write_object(&w);
     json_write_name(&w, "status");
-    write_config_status(m, &is->times, &w);
+    if (!write_config_status(m, &is->times, &w))
+        return false;
     json_write_object_end(&w);
     return changed(&out->body, is);
 }
@@ -250,12 +307,20 @@ static bool build(void *owner, slice key, struct write_call *out)
 static void remember(struct seen *is, struct json obj,
                      const char *const conditions[], unsigned n)
 {
-    struct json owners = json_get(json_get(obj, "metadata"), "ownerReferences");
+    struct json meta = json_get(obj, "metadata");
+    struct json owners = json_get(meta, "ownerReferences");
     struct json status = json_get(obj, "status");
-    slice uid = SLICE_NONE;
+    slice uid = SLICE_NONE, sync = SLICE_NONE;
+    uint64_t hash = state_hash(status);
     struct error e;
 
-    is->hash = state_hash(status);
+    is->version = kube_version(obj);
+    if (hash != is->hash)
+        is->in_vain = 0;
+    is->hash = hash;
+    if (json_opt_string(status, "sync", &sync, &e))
+        sync = SLICE_NONE;
+    is->synced = slice_eq(sync, SLICE("yes"));
     condition_times_read(status, conditions, n, &is->times);
     if (json_opt_string(json_first(owners), "uid", &uid, &e) ||
         slice_to_cstr(uid, is->owner, sizeof is->owner))
@@ -264,26 +329,47 @@ static void remember(struct seen *is, struct json obj,
 
 static void forget(struct mesh_objects *m, slice key)
 {
-    mem_free(map_del(&m->seen, key));
-}
-
-/* A new object counts as seen before the watch tells: its status comes next. */
-static void made(struct mesh_objects *m, slice key, struct json obj)
-{
-    struct seen *is;
-
-    if (slice_empty(key)) {
-        if (!m->config_is)
-            m->config_is = MEM_NEW(struct seen);
-        remember(m->config_is, obj, mesh_config_conditions, 2);
+    if (!slice_empty(key)) {
+        mem_free(map_del(&m->seen, key));
         return;
     }
-    is = map_get(&m->seen, key);
+    mem_free(m->config_is);
+    m->config_is = NULL;
+}
+
+static struct seen *seen(const struct mesh_objects *m, slice key)
+{
+    return slice_empty(key) ? m->config_is : map_get(&m->seen, key);
+}
+
+static struct seen *see(struct mesh_objects *m, slice key, struct json obj)
+{
+    bool config = slice_empty(key);
+    struct seen *is = seen(m, key);
+
     if (!is) {
         is = MEM_NEW(struct seen);
-        (void)map_put(&m->seen, key, is);
+        if (config)
+            m->config_is = is;
+        else
+            (void)map_put(&m->seen, key, is);
     }
-    remember(is, obj, mesh_proxy_conditions, 3);
+    remember(is, obj, config ? mesh_config_conditions : mesh_proxy_conditions,
+             config ? 2 : 3);
+    return is;
+}
+
+/* What we wrote counts as seen before the watch tells, so that the status of a new
+ * object comes next; unless the watch already knows more. */
+static void wrote(struct mesh_objects *m, slice key, struct json obj)
+{
+    struct seen *is = seen(m, key);
+
+    if (!is || kube_version(obj) > is->version)
+        is = see(m, key, obj);
+    /* 0: it was created just now, and has none yet. */
+    if (is->wrote && is->wrote != state_hash(json_get(obj, "status")))
+        is->in_vain = is->wrote;
 }
 
 /* Not the Status that answers a delete. */
@@ -302,16 +388,17 @@ static enum write_next answer(void *owner, slice key,
     struct mesh_objects *m = owner;
 
     if (a->rc == OK && is_object(a->body)) {
-        made(m, key, a->body);
+        wrote(m, key, a->body);
         touch(m, key); /* until `build` finds nothing to change */
         return WRITE_DONE;
     }
     if (a->rc == OK)
         return WRITE_DONE;
-    if (a->rc == ERR_NOT_FOUND && !slice_empty(key)) {
-        forget(m, key); /* the pod or the namespace goes; the watch tells */
-        return WRITE_DONE;
-    }
+    /* It has gone, as the pod or the namespace has; or is to be made again. */
+    if (a->rc == ERR_NOT_FOUND)
+        forget(m, key);
+    log_info(&log_, "not written", "what=\"%.*s\" why=" LOG_QUOTED, FMT(key),
+             FMT(slice_str(a->e->text)));
     return WRITE_RETRY;
 }
 
@@ -320,6 +407,7 @@ static void on_object(void *owner, struct json obj)
     struct mesh_objects *m = owner;
     struct json meta = json_get(obj, "metadata");
     slice ns = SLICE_NONE, name = SLICE_NONE, sync = SLICE_NONE, key;
+    const struct seen *is;
     char buf[KEY_TEXT];
     struct error e;
 
@@ -328,11 +416,11 @@ static void on_object(void *owner, struct json obj)
         ns.len + name.len + 2 > sizeof buf)
         return;
     key = key_name(buf, ns, name);
-    made(m, key, obj);
+    is = see(m, key, obj);
     /* It had a session before we led, or before we started. */
     if (json_opt_string(json_get(obj, "status"), "sync", &sync, &e) == OK &&
         !slice_empty(sync) && !slice_eq(sync, SLICE("never")))
-        (void)map_put(&m->met, key, m);
+        (void)map_put(&m->met, key, mark(slice_str(is->owner)));
     touch(m, key);
 }
 
@@ -346,7 +434,7 @@ static void on_gone(void *owner, slice ns, slice name)
     touch(m, key);
 }
 
-static void look_at_all(struct mesh_objects *m)
+void mesh_objects_look(struct mesh_objects *m)
 {
     const struct record *r;
     char buf[KEY_TEXT];
@@ -368,7 +456,7 @@ static void look_at_all(struct mesh_objects *m)
 
 static void on_synced(void *owner)
 {
-    look_at_all(owner);
+    mesh_objects_look(owner);
 }
 
 /* Without the definitions there is nothing to write to; they may come. */
@@ -376,8 +464,8 @@ static void on_absent(void *owner, bool absent)
 {
     struct mesh_objects *m = owner;
 
-    m->absent = absent;
-    look_at_all(m);
+    m->no_proxies = absent;
+    mesh_objects_look(m);
 }
 
 static const struct kube_watch_events proxy_events = {
@@ -396,7 +484,7 @@ static void on_config(void *owner, struct json obj)
     if (json_string(json_get(obj, "metadata"), "name", &name, &e) ||
         !slice_eq(name, SLICE(CONFIG_NAME)))
         return;
-    made(m, KEY_CONFIG, obj);
+    (void)see(m, KEY_CONFIG, obj);
     touch(m, KEY_CONFIG);
 }
 
@@ -407,16 +495,23 @@ static void on_config_gone(void *owner, slice ns, slice name)
     (void)ns;
     if (!slice_eq(name, SLICE(CONFIG_NAME)))
         return;
-    mem_free(m->config_is);
-    m->config_is = NULL;
+    forget(m, KEY_CONFIG);
     touch(m, KEY_CONFIG);
+}
+
+static void on_config_absent(void *owner, bool absent)
+{
+    struct mesh_objects *m = owner;
+
+    m->no_config = absent;
+    mesh_objects_look(m);
 }
 
 static const struct kube_watch_events config_events = {
     .on_object = on_config,
     .on_gone = on_config_gone,
     .on_synced = on_synced,
-    .on_absent = on_absent,
+    .on_absent = on_config_absent,
 };
 
 /* --- what changes --- */
@@ -429,7 +524,7 @@ static void on_change(struct registry_watch *w, const struct registry_change *c)
 
     /* A namespace's word on mTLS reaches its pods: look at all, rarely. */
     if (c->kind == RECORD_NAMESPACE)
-        look_at_all(m);
+        mesh_objects_look(m);
     if (c->kind != RECORD_POD)
         return;
     key = key_name(buf, c->ns, c->name);
@@ -456,11 +551,11 @@ static void tell_meshed(struct mesh_objects *m, const struct record *pod,
 
 void mesh_objects_touch(struct mesh_objects *m, slice key)
 {
-    const struct proxy_state *s = proxies_find(m->opt.proxies, key);
     const struct record *pod = pod_of(m, key);
+    const struct proxy_state *s = wanted(pod) ? state_of(m, pod, key) : NULL;
 
-    if (s && wanted(pod) && !map_get(&m->met, key)) {
-        (void)map_put(&m->met, key, m);
+    if (s && !met(m, pod, key)) {
+        (void)map_put(&m->met, key, mark(pod->pod.uid));
         if (ready(m))
             tell_meshed(m, pod, s);
     }
@@ -474,6 +569,11 @@ static void on_tick(struct timer *t)
 
     touch(m, KEY_CONFIG);
     timer_set(&l->timers, t, loop_now(l) + CONFIG_EVERY);
+}
+
+static void on_settled(struct timer *t)
+{
+    mesh_objects_look(CONTAINER_OF(t, struct mesh_objects, settled));
 }
 
 /* --- for the owner --- */
@@ -519,6 +619,7 @@ enum status mesh_objects_start(struct mesh_objects **out, struct kube *k,
     m->writes = writes_new(k, &wo);
     m->changes.on_change = on_change;
     registry_watch(opt->registry, &m->changes);
+    timer_init(&m->settled, on_settled);
     timer_init(&m->tick, on_tick);
     timer_set(&l->timers, &m->tick, loop_now(l) + CONFIG_EVERY);
     rc = start_watches(m, e);
@@ -532,12 +633,16 @@ enum status mesh_objects_start(struct mesh_objects **out, struct kube *k,
 
 void mesh_objects_lead(struct mesh_objects *m, bool leading)
 {
+    struct loop *l = kube_loop(m->kube);
+
     m->leading = leading;
-    writes_pause(m->writes, !leading);
+    timer_stop(&l->timers, &m->settled);
     if (leading)
-        look_at_all(m);
+        timer_set(&l->timers, &m->settled, loop_now(l) + SETTLE);
     else
         writes_clear(m->writes);
+    writes_pause(m->writes, !leading);
+    mesh_objects_look(m);
 }
 
 size_t mesh_objects_behind(const struct mesh_objects *m)
@@ -569,5 +674,6 @@ void mesh_objects_close(struct mesh_objects *m)
     writes_close(m->writes);
     registry_unwatch(&m->changes);
     timer_stop(&kube_loop(m->kube)->timers, &m->tick);
+    timer_stop(&kube_loop(m->kube)->timers, &m->settled);
     loop_reap(kube_loop(m->kube), &m->reap, mesh_objects_free);
 }

@@ -26,6 +26,8 @@ CHECKED enum status mesh_objects_start(struct mesh_objects **out,
                                        struct kube *k,
                                        const struct mesh_objects_options *opt,
                                        struct error *e);
+/* The registry is whole now: looks at everything. */
+void mesh_objects_look(struct mesh_objects *m);
 /* Something of the proxy of this pod ("ns/pod") changed. */
 void mesh_objects_touch(struct mesh_objects *m, slice pod);
 void mesh_objects_lead(struct mesh_objects *m, bool leading);

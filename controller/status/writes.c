@@ -12,6 +12,9 @@
 static struct log_area area = LOG_AREA("writes");
 static struct log log_ = {&area, 0};
 
+/* Most keys need no write, but to find out takes time: others wait for the
+ * loop. */
+enum { LOOKS_A_PASS = 100 };
 #define BACKOFF_FIRST NSEC_PER_SEC
 #define BACKOFF_MOST (60 * NSEC_PER_SEC)
 
@@ -104,10 +107,11 @@ static void settle(struct entry *en, enum write_next next,
         return;
     }
     if (next == WRITE_RETRY) {
-        en->failures++;
-        en->due = loop_now(loop_of(w)) + (a->retry_after > 0
-                                              ? a->retry_after
-                                              : backoff(w, en->failures));
+        int64_t wait = backoff(w, ++en->failures);
+
+        if (a->retry_after > 0 && a->retry_after < BACKOFF_MOST)
+            wait = a->retry_after;
+        en->due = loop_now(loop_of(w)) + wait;
         en->again = false;
         put(en, IN_WAITING_ROOM, &w->waiting);
         return;
@@ -173,21 +177,35 @@ static void write_one(struct writes *w, struct entry *en)
     put(en, UNDER_WAY, &w->under_way);
     w->under_way_len++;
 out:
+    if (c.body.ptr)
+        mem_wipe(c.body.ptr, c.body.len); /* it may be a Secret */
     text_fini(&c.path);
     text_fini(&c.body);
 }
 
-/* Back in line, who has waited long enough; returns when the next has. */
-static int64_t call_in(struct writes *w, int64_t now)
+/* Back in line, who has waited long enough. */
+static void call_in(struct writes *w, int64_t now)
 {
-    int64_t next = INT64_MAX;
-
     LIST_EACH(node, &w->waiting) {
         struct entry *en = CONTAINER_OF(node, struct entry, node);
 
         if (en->due <= now)
             put(en, IN_LINE, &w->line);
-        else if (en->due < next)
+    }
+}
+
+/* When there is something to do. */
+static int64_t next_due(const struct writes *w, int64_t now)
+{
+    int64_t next = INT64_MAX;
+
+    if (!list_empty(&w->line) && w->under_way_len < w->opt.in_flight)
+        next = w->budget >= 1 ? now + 1
+                              : now + NSEC_PER_SEC / w->opt.per_second;
+    LIST_EACH(node, &w->waiting) {
+        const struct entry *en = CONTAINER_OF(node, struct entry, node);
+
+        if (en->due < next)
             next = en->due;
     }
     return next;
@@ -197,17 +215,17 @@ static void run(struct writes *w)
 {
     struct loop *l = loop_of(w);
     int64_t now = loop_now(l), next;
+    unsigned looks = LOOKS_A_PASS;
 
     timer_stop(&l->timers, &w->timer);
     if (w->paused)
         return;
     fill_budget(w, now);
-    next = call_in(w, now);
+    call_in(w, now);
     while (!list_empty(&w->line) && w->under_way_len < w->opt.in_flight &&
-           w->budget >= 1)
+           w->budget >= 1 && looks-- > 0)
         write_one(w, CONTAINER_OF(w->line.next, struct entry, node));
-    if (!list_empty(&w->line) && w->under_way_len < w->opt.in_flight)
-        next = now + NSEC_PER_SEC / w->opt.per_second;
+    next = next_due(w, now);
     if (next != INT64_MAX)
         timer_set(&l->timers, &w->timer, next);
 }

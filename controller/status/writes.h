@@ -46,8 +46,8 @@ void writes_clear(struct writes *w);
 size_t writes_waiting(const struct writes *w); /* also those under way */
 uint64_t writes_done(const struct writes *w);
 uint64_t writes_failed(const struct writes *w);
-/* Cancels what is under way; nothing of the owner is called any more. Memory
- * ends by itself. NULL is ignored. */
+/* Cancels what is under way; nothing of the owner is called any more. Not inside
+ * of `build` or `answer`. Memory ends by itself. NULL is ignored. */
 void writes_close(struct writes *w);
 
 #endif

@@ -433,6 +433,11 @@ void kube_close(struct kube *k)
     kube_unref(k);
 }
 
+size_t kube_running(const struct kube *k)
+{
+    return k->in_flight + k->waiting_len;
+}
+
 struct loop *kube_loop(const struct kube *k)
 {
     return k->loop;
@@ -441,4 +446,17 @@ struct loop *kube_loop(const struct kube *k)
 slice kube_namespace(const struct kube *k)
 {
     return kube_access_namespace(k->access);
+}
+
+uint64_t kube_version(struct json object)
+{
+    slice text = SLICE_NONE;
+    uint64_t n = 0;
+    struct error e;
+
+    if (json_opt_string(json_get(object, "metadata"), "resourceVersion", &text,
+                        &e) ||
+        slice_to_u64(text, UINT64_MAX, &n))
+        return 0;
+    return n;
 }

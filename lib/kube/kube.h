@@ -30,6 +30,8 @@ CHECKED enum status kube_start(struct kube **out, struct loop *l,
 /* Cancels every request (their `done` runs with ERR_CANCELED before this
  * returns) and stops watches. Memory ends by itself. NULL is ignored. */
 void kube_close(struct kube *k);
+/* Calls under way and in line, watches not counted. */
+size_t kube_running(const struct kube *k);
 struct loop *kube_loop(const struct kube *k);
 slice kube_namespace(const struct kube *k);
 
@@ -74,6 +76,10 @@ CHECKED enum status kube_send(struct kube *k, const struct kube_call *call,
                               struct kube_request **out);
 /* `done` never runs. Not after it ran. */
 void kube_cancel(struct kube_request *r);
+
+/* An object's resourceVersion: a number that grows, by now by contract (KEP-5504).
+ * 0: it is none. Tells whether an answer or the watch is of later. */
+uint64_t kube_version(struct json object);
 
 /* Appends `text` as one segment or query value, percent-encoded (RFC 3986). */
 struct text;

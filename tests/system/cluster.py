@@ -13,10 +13,12 @@ own in 127.3.0.0/24 and the port that all of them share.
 import base64
 import contextlib
 import json
+import re
 import shutil
 import socket
 import ssl
 import tempfile
+import threading
 import time
 import uuid
 
@@ -61,7 +63,7 @@ def pems(signed):
 class Session:
     """POST /v1/session by hand, over HTTP/1.1. `folder`: of the certificate."""
 
-    def __init__(self, api, folder):
+    def __init__(self, api, folder, path="/v1/session"):
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         tls.check_hostname = False
         tls.load_verify_locations(f"{folder}/bundle.pem")
@@ -70,7 +72,8 @@ class Session:
         self.sock = tls.wrap_socket(socket.create_connection(
             (host, int(port)), 10))
         self.file = self.sock.makefile("rb")
-        self.sock.sendall(b"POST /v1/session HTTP/1.1\r\nHost: c\r\n"
+        self.sock.sendall(b"POST " + path.encode() +
+                          b" HTTP/1.1\r\nHost: c\r\n"
                           b"Transfer-Encoding: chunked\r\n\r\n")
         self.say({"type": "hello", "version": "0"})
 
@@ -100,6 +103,51 @@ class Session:
         self.sock.close()
 
 
+class Forwarder:
+    """A TCP address that leads to another one, until it is frozen."""
+
+    def __init__(self, to):
+        self.to, self.running = to, threading.Event()
+        self.running.set()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def freeze(self):
+        """Nothing is forwarded, nothing is closed."""
+        self.running.clear()
+
+    def thaw(self):
+        self.running.set()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.socket.accept()
+                self.running.wait()
+                far = socket.create_connection(self.to)
+            except OSError:
+                return
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=ends,
+                                 daemon=True).start()
+
+    def _pump(self, source, target):
+        try:
+            while data := source.recv(65536):
+                self.running.wait()
+                target.sendall(data)
+        except OSError:
+            pass
+        for s in (source, target):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.running.set()
+        self.socket.close()
+
+
 class Controller:
     def __init__(self, name, ip, program, api, admin):
         self.name, self.ip, self.program = name, ip, program
@@ -111,6 +159,11 @@ class Controller:
 
     def output(self):
         return self.program.output()
+
+    def leads(self):
+        """By its own word."""
+        words = re.findall('cluster - "(.*?leading.*?)"', self.output())
+        return bool(words) and words[-1] == "leading"
 
     def ready(self):
         try:
@@ -132,7 +185,7 @@ class Cluster:
         self.programs = Programs(f"{folder}/log")
         self.port, = free_ports(["127.3.0.1"])
         self.controllers, self.expected_dead = {}, []
-        self.kubeconfig = self.kube.kubeconfig()
+        self.ways = {}  # name of a controller -> its way to the API server
         self.count = 0
         for name in (SYSTEM, "kube-system", "shop"):
             self.add_namespace(name)
@@ -207,11 +260,12 @@ class Cluster:
         holder = (lease or {}).get("spec", {}).get("holderIdentity") or ""
         return holder.removeprefix("tulle-controller-")
 
-    def writes(self, since=0, word=""):
+    def writes(self, since=0, word="", by=None):
         """Requests after the first `since` that changed something, or tried."""
         with self.kube._changed:  # pylint: disable=protected-access
             return [x for x in self.kube.requests[since:]
                     if x.method in WRITES and word in x.path
+                    and by in (None, getattr(x, "user", None))
                     and not any(n in x.path for n in NOT_COUNTED)]
 
     def mark(self):
@@ -233,21 +287,29 @@ class Cluster:
 
     # --- controllers ---------------------------------------------------------
 
-    def add_controller_pod(self, name):
-        ip = f"127.3.0.{1 + len(self.controllers)}"
-        self.add_pod(f"{SYSTEM}/tulle-controller-{name}", ACCOUNT, ip,
-                     meshed=False)
-        return ip
+    def api(self, *names):
+        """Addresses of controllers, also of those that come later."""
+        return ",".join(f"127.3.0.{ord(n) - 96}:{self.port}" for n in names)
 
-    def start_controller(self, name="a", *arguments, kubeconfig=None):
+    def kubeconfig(self, name):
+        """The API server knows its requests as those of user `name`."""
+        self.kube.tokens[f"token-of-{name}"] = name
+        self.ways[name] = Forwarder(("127.0.0.1", self.kube.port))
+        return self.kube.kubeconfig(
+            token=f"token-of-{name}",
+            cluster={"server": f"https://127.0.0.1:{self.ways[name].port}"})
+
+    def start_controller(self, name="a", *arguments):
         """Does not wait."""
-        ip = self.controllers[name].ip if name in self.controllers \
-            else self.add_controller_pod(name)
+        ip = self.api(name).split(":")[0]
+        if name not in self.controllers:
+            self.add_pod(f"{SYSTEM}/tulle-controller-{name}", ACCOUNT, ip,
+                         meshed=False)
         admin, = free_ports(["127.0.0.1"])
         self.count += 1
         program = self.programs.start(f"{self.count}-controller-{name}", 0, [
             f"{self.binaries}/controller/tulle-controller",
-            "--kubeconfig", kubeconfig or self.kubeconfig,
+            "--kubeconfig", self.kubeconfig(name),
             "--namespace", SYSTEM, "--pod-name", f"tulle-controller-{name}",
             "--listen", f"{ip}:{self.port}", "--admin", f"127.0.0.1:{admin}",
             *arguments])
@@ -271,7 +333,8 @@ class Cluster:
         """Who says that it leads, in the lease and by its log."""
         def leads():
             who = self.leader()
-            return who if who and name in (None, who) else None
+            return who if who and name in (None, who) and \
+                self.controllers[who].leads() else None
         return self.wait("somebody leads", leads, seconds)
 
     def kill(self, name):
@@ -393,6 +456,11 @@ class Cluster:
             f"127.0.0.1:{front}=shop/web:80", *arguments, **more)
         return f"127.0.0.1:{front}", inbound, outbound
 
+    def thaw(self):
+        self.kube.thaw()
+        for way in self.ways.values():
+            way.thaw()
+
     # --- the end -------------------------------------------------------------
 
     def outputs(self):
@@ -419,15 +487,17 @@ def cluster(binaries):
     c = Cluster(binaries, folder)
     try:
         yield c
-        c.kube.thaw()
+        c.thaw()
         wrong = c.problems()
         assert not wrong, "\n".join(wrong)
     except BaseException:
-        c.kube.thaw()
+        c.thaw()
         c.programs.stop()
         c.show()
         raise
     finally:
         c.kube.stop()
+        for way in c.ways.values():
+            way.close()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -287,7 +287,8 @@ def test_another_root_with_the_old_one_beside_it(kube):
 def test_who_has_not_heard_of_the_issuer_signs_nothing(kube):
     with kube as c:
         c.kube.bookmark_seconds = 1
-        c.controller("a", "--stale-after", "4s")
+        c.controller("a", "--stale-after", "5s",
+                     "--lease-duration", "3s")
         assert gives(c)
         c.kube.freeze()
         c.add_pod("shop/late")

@@ -22,8 +22,9 @@ def _kube(binaries):
     return cluster(binaries)
 
 
-def settle(c, seconds=2.5):
-    """Until nothing was written for so long."""
+def settle(c, seconds=6):
+    """Until nothing was written for so long; the MeshConfig is looked at every
+    5 s."""
     last = [c.mark(), time.monotonic()]
 
     def quiet():
@@ -501,7 +502,7 @@ def test_who_starts_anew_rewrites_nothing(kube, slow):
         again = Session(c.controllers["a"].api, folder)
         assert again.status() == 200
         c.await_leader("a")
-        settle(c, 3)
+        settle(c)
         again.close()
         s.close()
         assert not c.writes(mark), said(c.writes(mark))
@@ -564,3 +565,64 @@ def test_leading_for_many_pods_does_not_stall(kube):
         before = cpu_seconds(again.process.pid)
         time.sleep(6)  # allow sleep: a look at the MeshConfig
         assert cpu_seconds(again.process.pid) - before < 3
+
+
+# --- the end ------------------------------------------------------------------
+
+@pytest.mark.parametrize("when", ["slow writes", "frozen", "down"])
+def test_it_ends_while_writes_are_under_way(kube, when):
+    with kube as c:
+        c.controller("a", "--drain", "1s")
+        c.trusted()
+        slow = c.kube.slow(2, times=1000, method="POST")
+        for n in range(30):
+            c.add_pod(f"shop/pod-{n}")
+            c.add_namespace(f"more-{n}")
+        c.wait("writes are under way", lambda: slow.hit >= 4)
+        if when == "frozen":
+            c.kube.freeze()
+        elif when == "down":
+            c.kube.stop()
+        begin = time.monotonic()
+        c.terminate("a")
+        assert time.monotonic() - begin < 6
+
+
+def test_the_pod_is_told(kube):
+    with kube as c:
+        c.controller()
+        c.start_proxy("shop/cart", "cart")
+
+        def events():
+            return [e for e in c.kube.all("Event")
+                    if e["reason"] == "Meshed"]
+        event, = c.wait("an Event", events)
+        assert event["involvedObject"]["uid"] == c.uid("shop/cart")
+        said = event.get("message") or event.get("note")
+        assert said == "in the mesh as spiffe://cluster.local/ns/shop/sa/cart"
+
+
+def test_what_the_server_drops_is_not_written_for_ever(kube):
+    """A definition that is older, or another, than what we write."""
+    with kube as c:
+        real = c.kube._update  # pylint: disable=protected-access
+
+        def prune(resource, key, sub, new):
+            if sub == "status":
+                new = {**new, "status": {**new["status"]}}
+                new["status"].pop("podIP", None)
+                new["status"].pop("version", None)
+            return real(resource, key, sub, new)
+        c.kube._update = prune  # pylint: disable=protected-access
+        c.controller()
+        c.start_proxy("shop/cart")
+        c.wait("it is shown", lambda: c.sync("shop/cart") == "yes")
+        settle(c)
+        assert "podIP" not in c.mesh_proxy("shop/cart")["status"]
+        mark = c.mark()
+        time.sleep(6)  # allow sleep: a look at the MeshConfig
+        assert not c.writes(mark), said(c.writes(mark))
+        # What changes is written all the same.
+        c.add_pod("shop/cart", uid=c.uid("shop/cart"), ready=False)
+        c.wait("it is shown", lambda: c.mesh_proxy("shop/cart")["status"][
+            "ready"] == "False")

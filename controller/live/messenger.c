@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*          relay_to                 connected            head, end, silence
- *   IDLE -----------> CONNECTING ------------> TELLING ----------------+
- *    ^ relay_to(NULL)     | failed                                     |
- *    +--------------------+----------> BACKING_OFF <-------------------+
+/*        messenger_to              connected           200
+ *   IDLE ---------> CONNECTING -----------> ASKING -------> TELLING
+ *    ^ messenger_to(NULL)   | failed               | other, late   | end, silence
+ *    +------------------+---> BACKING_OFF <----+---------------+
  *
  * What has to be told is a set of pods; a line is made of what holds when it is
  * sent. While much is on its way nothing is added. */
-#include "controller/live/relay.h"
+#include "controller/live/messenger.h"
 
 #include "controller/live/gather.h"
 #include "controller/live/replica_wire.h"
@@ -16,23 +16,25 @@
 #include "lib/base/mem.h"
 #include "lib/http/client.h"
 
-static struct log_area area = LOG_AREA("relay");
+static struct log_area area = LOG_AREA("messenger");
 static struct log log_ = {&area, 0};
 
 enum { WATERMARK = 256 << 10 }; /* bytes on their way before it waits */
 #define CONNECT_TIMEOUT (5 * NSEC_PER_SEC)
 #define BACKOFF_FIRST (200 * NSEC_PER_MSEC)
 #define BACKOFF_MOST (5 * NSEC_PER_SEC)
+#define ANSWER_TIMEOUT (5 * NSEC_PER_SEC)
 #define TICK (500 * NSEC_PER_MSEC)
 
 enum state {
     IDLE,
     CONNECTING,
+    ASKING, /* does it lead? */
     TELLING,
     BACKING_OFF,
 };
 
-struct relay {
+struct messenger {
     struct loop *loop;
     const struct proxies *proxies;
     char *expect;
@@ -52,14 +54,14 @@ struct relay {
     struct reap reap;
 };
 
-static void connect_to_leader(struct relay *r);
+static void connect_to_leader(struct messenger *r);
 
-static void set_timer(struct relay *r, int64_t in)
+static void set_timer(struct messenger *r, int64_t in)
 {
     timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + in);
 }
 
-static void tear_down(struct relay *r)
+static void tear_down(struct messenger *r)
 {
     struct http_client *dial = r->dial;
     struct http_conn *conn = r->conn;
@@ -79,7 +81,7 @@ static void tear_down(struct relay *r)
         http_conn_close(conn, ERR_CANCELED);
 }
 
-static void fail(struct relay *r, const char *why)
+static void fail(struct messenger *r, const char *why)
 {
     log_at(&log_, r->state == TELLING ? LOG_WARN : LOG_DEBUG,
            "the leader cannot be told", "why=" LOG_QUOTED, FMT(slice_str(why)));
@@ -91,7 +93,7 @@ static void fail(struct relay *r, const char *why)
 
 /* --- telling --- */
 
-static void send_line(struct relay *r, enum replica_type type,
+static void send_line(struct messenger *r, enum replica_type type,
                       const struct proxy_state *s)
 {
     struct text line;
@@ -105,7 +107,7 @@ static void send_line(struct relay *r, enum replica_type type,
     text_fini(&line);
 }
 
-static void tell(struct relay *r, slice pod)
+static void tell(struct messenger *r, slice pod)
 {
     const struct proxy_state *s = proxies_at(r->proxies, 0, pod);
     struct proxy_state gone = {0};
@@ -118,7 +120,7 @@ static void tell(struct relay *r, slice pod)
         send_line(r, REPLICA_GONE, &gone);
 }
 
-static void flush_dirty(struct relay *r)
+static void flush_dirty(struct messenger *r)
 {
     void *value;
     slice pod;
@@ -135,23 +137,23 @@ static void flush_dirty(struct relay *r)
     }
 }
 
-void relay_touch(struct relay *r, slice pod)
+void messenger_touch(struct messenger *r, slice pod)
 {
     if (r->state == TELLING && pod.len < KEY_TEXT)
         (void)map_put(&r->dirty, pod, r);
 }
 
-static void touch_all(struct relay *r)
+static void touch_all(struct messenger *r)
 {
     const struct proxy_state *s;
     char buf[KEY_TEXT];
     size_t i = 0;
 
     while (proxies_next(r->proxies, 0, &i, &s))
-        relay_touch(r, key_name(buf, s->ns, s->pod));
+        messenger_touch(r, key_name(buf, s->ns, s->pod));
 }
 
-static void tick(struct relay *r)
+static void tick(struct messenger *r)
 {
     int64_t now = loop_now(r->loop);
 
@@ -170,19 +172,21 @@ static void tick(struct relay *r)
 
 static void on_timer(struct timer *t)
 {
-    struct relay *r = CONTAINER_OF(t, struct relay, timer);
+    struct messenger *r = CONTAINER_OF(t, struct messenger, timer);
 
     if (r->state == BACKING_OFF)
         connect_to_leader(r);
     else if (r->state == TELLING)
         tick(r);
+    else if (r->state == ASKING)
+        fail(r, "no answer");
 }
 
 /* --- the stream --- */
 
 static void on_head(struct exchange *x, const struct head *h, bool end)
 {
-    struct relay *r = x->owner;
+    struct messenger *r = x->owner;
 
     r->heard = loop_now(r->loop);
     if (h->status / 100 == 1)
@@ -192,12 +196,16 @@ static void on_head(struct exchange *x, const struct head *h, bool end)
         return;
     }
     r->backoff = BACKOFF_FIRST;
+    r->state = TELLING;
+    r->beat_at = r->heard;
+    touch_all(r);
+    tick(r);
 }
 
 /* Nothing but heartbeats so far. */
 static void on_body(struct exchange *x, slice data, bool end)
 {
-    struct relay *r = x->owner;
+    struct messenger *r = x->owner;
 
     r->heard = loop_now(r->loop);
     exchange_consumed(x, data.len);
@@ -213,7 +221,7 @@ static void on_trailers(struct exchange *x, const struct headers *t)
 
 static void on_sent(struct exchange *x, size_t n)
 {
-    struct relay *r = x->owner;
+    struct messenger *r = x->owner;
 
     r->on_way -= n < r->on_way ? n : r->on_way;
     flush_dirty(r);
@@ -221,7 +229,7 @@ static void on_sent(struct exchange *x, size_t n)
 
 static void on_reset(struct exchange *x, enum reset_why why)
 {
-    struct relay *r = x->owner;
+    struct messenger *r = x->owner;
 
     r->x = NULL;
     fail(r, reset_why_name(why));
@@ -229,7 +237,7 @@ static void on_reset(struct exchange *x, enum reset_why why)
 
 static void on_done(struct exchange *x)
 {
-    struct relay *r = x->owner;
+    struct messenger *r = x->owner;
 
     r->x = NULL;
     fail(r, "it ended the stream");
@@ -248,7 +256,7 @@ static const struct exchange_events exchange_events = {
 
 static void on_conn_closed(struct http_conn *conn, enum status why)
 {
-    struct relay *r = conn->owner;
+    struct messenger *r = conn->owner;
 
     if (r->conn != conn)
         return;
@@ -260,7 +268,7 @@ static const struct http_conn_events conn_events = {
     .on_closed = on_conn_closed,
 };
 
-static void begin(struct relay *r)
+static void begin(struct messenger *r)
 {
     struct header fields[8];
     struct head h;
@@ -271,21 +279,18 @@ static void begin(struct relay *r)
         return;
     }
     exchange_own(r->x, &exchange_events, r);
-    r->state = TELLING;
+    r->state = ASKING;
     r->on_way = 0;
-    r->heard = loop_now(r->loop);
-    r->beat_at = r->heard;
+    set_timer(r, ANSWER_TIMEOUT);
     head_init_request(&h, SLICE("POST"), SLICE("controller"),
                       SLICE("/v1/replica"), fields, 8);
     exchange_send_head(r->x, &h, false);
-    touch_all(r);
-    tick(r);
 }
 
 static void on_connected(void *arg, enum status rc, struct http_conn *conn,
                          const struct tls_peer *peer, const char *reason)
 {
-    struct relay *r = arg;
+    struct messenger *r = arg;
 
     (void)peer;
     r->dial = NULL;
@@ -299,7 +304,7 @@ static void on_connected(void *arg, enum status rc, struct http_conn *conn,
     begin(r);
 }
 
-static void connect_to_leader(struct relay *r)
+static void connect_to_leader(struct messenger *r)
 {
     enum status rc;
 
@@ -313,9 +318,9 @@ static void connect_to_leader(struct relay *r)
 
 /* --- for the owner --- */
 
-struct relay *relay_new(struct loop *l, const struct proxies *p, slice expect)
+struct messenger *messenger_new(struct loop *l, const struct proxies *p, slice expect)
 {
-    struct relay *r = MEM_NEW(struct relay);
+    struct messenger *r = MEM_NEW(struct messenger);
 
     r->loop = l;
     r->proxies = p;
@@ -327,7 +332,7 @@ struct relay *relay_new(struct loop *l, const struct proxies *p, slice expect)
     return r;
 }
 
-void relay_set_tls(struct relay *r, struct tls_settings *tls)
+void messenger_set_tls(struct messenger *r, struct tls_settings *tls)
 {
     struct tls_settings *old = r->tls;
 
@@ -340,7 +345,7 @@ void relay_set_tls(struct relay *r, struct tls_settings *tls)
     connect_to_leader(r);
 }
 
-void relay_to(struct relay *r, const struct address *leader)
+void messenger_to(struct messenger *r, const struct address *leader)
 {
     if (leader && r->known && address_eq(leader, &r->leader))
         return;
@@ -355,14 +360,14 @@ void relay_to(struct relay *r, const struct address *leader)
         connect_to_leader(r);
 }
 
-bool relay_connected(const struct relay *r)
+bool messenger_connected(const struct messenger *r)
 {
     return r->state == TELLING;
 }
 
-static void relay_free(struct reap *reap)
+static void messenger_free(struct reap *reap)
 {
-    struct relay *r = CONTAINER_OF(reap, struct relay, reap);
+    struct messenger *r = CONTAINER_OF(reap, struct messenger, reap);
 
     map_fini(&r->dirty);
     tls_settings_unref(r->tls);
@@ -370,11 +375,11 @@ static void relay_free(struct reap *reap)
     mem_free(r);
 }
 
-void relay_close(struct relay *r)
+void messenger_close(struct messenger *r)
 {
     if (!r)
         return;
     r->state = IDLE;
     tear_down(r);
-    loop_reap(r->loop, &r->reap, relay_free);
+    loop_reap(r->loop, &r->reap, messenger_free);
 }
