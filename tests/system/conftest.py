@@ -128,3 +128,21 @@ def pair(binaries):
             return p
         return running(new)
     return make
+
+
+@pytest.fixture
+def pods(binaries):
+    """A PodMesh with a running controller; it ends as a pair does."""
+    from peers.podmesh import PodMesh  # needs sys.path of above
+    mesh = PodMesh(binaries)
+    try:
+        mesh.start_controller()
+        yield mesh
+        dead = tuple(f"{x.name} " for x in mesh.expected_dead)
+        wrong = [s for s in mesh.stop() if not dead or not s.startswith(dead)]
+        wrong += sanitizer_reports(mesh)
+        assert not wrong, "\n".join(wrong)
+    finally:
+        mesh.stop()
+        show_logs(mesh)  # shown when the test has failed
+        mesh.remove()
