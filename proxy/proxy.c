@@ -283,8 +283,11 @@ static bool from_node(void *arg, const struct address *from)
 static enum status start_health(struct proxy *p, struct error *e)
 {
     struct address at[HEALTH_LISTENERS];
-    struct health_options opt = {
-        .at = at, .probes = &p->probes, .ready = page_ready, .arg = p};
+    struct health_options opt = {.at = at,
+                                 .probes = &p->probes,
+                                 .ready = page_ready,
+                                 .is_node = from_node,
+                                 .arg = p};
     if (slice_empty(p->config->health))
         return OK;
     enum status rc = listen_health(p->config, p->pod.ipv6, at, HEALTH_LISTENERS,
@@ -406,15 +409,16 @@ static enum status start(struct proxy *p, struct error *e)
         listen_without_ipv6(p->specs, &p->specs_len);
     p->discovery = discovery_new(&p->loop, NULL);
     p->identity = identity_new(&p->loop);
-    rc = start_workers(p, e);
+    /* First: who is told to go before all is there does go, and well. */
+    rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
+    if (!rc)
+        rc = start_workers(p, e);
     if (!rc)
         rc = start_pages(p, e);
     if (!rc)
         rc = start_health(p, e);
     if (!rc)
         rc = start_session(p, e);
-    if (!rc)
-        rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
     if (!rc)
         rc = run_workers(p, e);
     return rc;
