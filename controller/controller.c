@@ -287,6 +287,8 @@ static void prepare(struct controller *c)
     struct session_limits lim = session_limits_default;
 
     lim.subscriptions = (uint32_t)cfg->max_subscriptions;
+    if (lim.burst / 4 < lim.subscriptions)
+        lim.burst = 4 * lim.subscriptions;
     c->metrics = controller_metrics_new();
     c->registry = registry_new();
     c->resolve = (struct resolve_settings){

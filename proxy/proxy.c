@@ -380,7 +380,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(1);
+        _exit(0); /* as at the end of the grace: we did what was asked */
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
@@ -407,7 +407,9 @@ static enum status start(struct proxy *p, struct error *e)
         return rc;
     if (!p->pod.ipv6)
         listen_without_ipv6(p->specs, &p->specs_len);
-    p->discovery = discovery_new(&p->loop, NULL);
+    struct discovery_options dopt = discovery_defaults;
+    dopt.max_keys = (uint32_t)p->config->max_destinations;
+    p->discovery = discovery_new(&p->loop, &dopt);
     p->identity = identity_new(&p->loop);
     /* First: who is told to go before all is there does go, and well. */
     rc = signals_start(&p->signals, &p->loop, on_signal, p, e);

@@ -182,6 +182,9 @@ def unit(run):
 def tsan(run):
     if build(run, "tsan"):
         ctest(run, "tsan", "unit", 10, prefix=low_entropy())
+        run.stage("threads under load",
+                  [*low_entropy(), "scripts/test-system", "build/tsan",
+                   "-m", "threads"], 10, tests="pytest")
 
 
 def low_entropy():

@@ -4,7 +4,7 @@
  *   HEAD -> BODY -> WAIT -> HEAD ...        one exchange after the other
  *     |       |       |
  *     |       |       +-> TUNNEL            after 101 or CONNECT
- *     |       +-> DISCARD                   answered before the body was read
+ *     |       +-> DISCARD                   answered, and the rest is unwanted
  *     +-> closed
  *
  * Bytes are parsed where they were read (the loop's lent buffer); only what is
@@ -13,6 +13,11 @@
  * sent. Back-pressure: reading stops while more than limits->body_window bytes of
  * a body are owed, and credit for sent bytes is given when the stream's queue has
  * drained.
+ *
+ * A response that ends first ends nothing: the request goes on until it has
+ * ended too, or the owner (server) or the peer (client) wants no more of it. Then
+ * we end our side and read on for a while, so that no reset overtakes the
+ * answer.
  *
  * Failures: a refused or late message is answered (400, 408, 431 ...) and the
  * connection closed; a broken connection breaks the exchange. */
@@ -26,10 +31,14 @@
 enum {
     ARENA_MAX = 256 *
                 1024, /* of one exchange: two heads and what filters add */
-    DISCARD_MAX = 256 * 1024,
+    DISCARD_MAX = 1024 * 1024,
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };
-static const int64_t DISCARD_TIME = 2 * NSEC_PER_SEC;
+/* What comes after our end is read for so long in all, and ended by so much
+ * silence. Beyond DISCARD_MAX it is not read, and whoever sends it has to wait
+ * as long. */
+static const int64_t DISCARD_TIME = 10 * NSEC_PER_SEC;
+static const int64_t DISCARD_QUIET = 2 * NSEC_PER_SEC;
 /* A request may be on its way to us when we are told to drain. */
 static const int64_t GOODBYE_AFTER = NSEC_PER_SEC;
 
@@ -77,6 +86,16 @@ static void free_conn(struct reap *r)
     mem_free(h);
 }
 
+/* The response is complete: no more than the rest of a request can be lost. */
+static bool answered_whole(const struct h1_conn *h, enum reset_why why)
+{
+    const struct exchange *x = &h->x->x;
+    if (x->tunnel || (why != RESET_CONNECTION && why != RESET_TIMEOUT))
+        return false;
+    return h->c.server ? x->end_out && stream_queued(h->c.stream) == 0
+                       : x->end_in;
+}
+
 /* Closed first, told then: who is told may close us again. */
 static void end_conn(struct h1_conn *h, enum stream_close how,
                      enum reset_why why, enum status rc)
@@ -84,12 +103,16 @@ static void end_conn(struct h1_conn *h, enum stream_close how,
     struct h1_exchange *hx = h->x;
     if (h->c.closed)
         return;
+    bool whole = hx && answered_whole(h, why);
     h->c.closed = true;
     timer_stop(&h->c.loop->timers, &h->timer);
     stream_close(h->c.stream, how);
     if (hx) {
         drop_exchange(h);
-        exchange_broke(&hx->x, why);
+        if (whole)
+            exchange_finish(&hx->x);
+        else
+            exchange_broke(&hx->x, why);
     }
     loop_reap(h->c.loop, &h->reap, free_conn);
     h->c.events->on_closed(&h->c, rc);
@@ -104,7 +127,8 @@ void h1_break(struct h1_conn *h, enum reset_why why, enum status rc)
 {
     /* A half-sent message must not look complete: reset, unless nothing of it
      * has gone out. */
-    bool partial = h->x && h->x->x.head_out;
+    bool partial = h->x && h->x->x.head_out &&
+                   !(h->c.server && answered_whole(h, why));
     end_conn(h, partial ? STREAM_RESET : STREAM_NOW, why, rc);
 }
 
@@ -134,12 +158,33 @@ void h1_arm(struct h1_conn *h)
 
 static void refuse(struct h1_conn *h, unsigned status, const char *why);
 
+static void on_discard_timer(struct h1_conn *h)
+{
+    int64_t now = loop_now(h->c.loop), limit = h->c.limits->body_timeout;
+    if (stream_queued(h->c.stream)) { /* the answer has not left yet */
+        if (limit && now - h->progress >= limit) {
+            close_conn(h, STREAM_RESET, ERR_TIMEOUT);
+            return;
+        }
+        h->goodbye = now;
+    } else if (now - h->progress >= DISCARD_QUIET ||
+               now - h->goodbye >= DISCARD_TIME) {
+        close_conn(h, STREAM_NOW, OK);
+        return;
+    }
+    timer_set(&h->c.loop->timers, &h->timer, now + DISCARD_QUIET / 2);
+}
+
 static void on_timer(struct timer *t)
 {
     struct h1_conn *h = CONTAINER_OF(t, struct h1_conn, timer);
     int64_t now = loop_now(h->c.loop);
 
-    if (h->read_state == H1_READ_DISCARD || idle(h)) {
+    if (h->read_state == H1_READ_DISCARD) {
+        on_discard_timer(h);
+        return;
+    }
+    if (idle(h)) {
         close_conn(h, STREAM_NOW, OK);
         return;
     }
@@ -160,6 +205,11 @@ static void on_timer(struct timer *t)
                   now + h->c.limits->body_timeout);
         return;
     }
+    if (h->c.server && answered_whole(h, RESET_TIMEOUT)) {
+        h->x->x.rest_wanted = false;
+        h1_settle(h);
+        return;
+    }
     h1_break(h, RESET_TIMEOUT, ERR_TIMEOUT);
 }
 
@@ -175,8 +225,9 @@ static void say_goodbye(struct h1_conn *h)
     h->read_state = H1_READ_DISCARD;
     stream_end(h->c.stream);
     stream_read(h->c.stream, true);
-    timer_set(&h->c.loop->timers, &h->timer,
-              loop_now(h->c.loop) + DISCARD_TIME);
+    h->discarded = 0;
+    h->goodbye = h->progress = loop_now(h->c.loop);
+    timer_set(&h->c.loop->timers, &h->timer, h->goodbye + DISCARD_QUIET);
 }
 
 /* ---- refusing ---- */
@@ -255,7 +306,9 @@ void h1_settle(struct h1_conn *h)
     if (!h->x || h->c.closed)
         return;
     struct h1_exchange *hx = h->x;
-    bool early = h->c.server && hx->x.end_out && !hx->x.end_in && !hx->x.tunnel;
+    bool unwanted = !hx->x.rest_wanted || h->expecting;
+    bool early = h->c.server && hx->x.end_out && !hx->x.end_in &&
+                 !hx->x.tunnel && unwanted;
     if (!hx->x.end_out || (!hx->x.end_in && !early))
         return;
     bool tunnel = hx->x.tunnel;
@@ -296,10 +349,10 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     h1_body_init(&h->body, framing,
                  head.content_length > 0 ? (uint64_t)head.content_length : 0);
     bool end = h->body.done || framing == H1_NO_BODY;
-    /* A request that asks for another protocol is followed by that protocol's
-     * bytes, if the answer is 101: its direction stays open. */
-    bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
+    /* The bytes of the tunnel follow, if there is one. */
+    bool open = end && head.method_id == HTTP_CONNECT;
     h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
+    h->expecting = head.expect_continue && !end;
     struct exchange *x = new_exchange(h);
     h1_arm(h);
     h->c.events->on_exchange(&h->c, x);
@@ -343,7 +396,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
         if (h->c.closed)
             return used;
     }
-    h->keep_alive = head.keep_alive && head.minor >= 1 && x->end_out;
+    h->keep_alive = head.keep_alive && head.minor >= 1;
     enum h1_framing framing = h1_response_framing(&head, h->method);
     h1_body_init(&h->body, framing,
                  head.content_length > 0 ? (uint64_t)head.content_length : 0);
@@ -357,12 +410,20 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     return used;
 }
 
+/* The message was read to its end, and what follows is another, or a tunnel that
+ * was granted before. */
+static void message_read(struct h1_conn *h)
+{
+    bool tunnel = h->c.server && h->x->x.tunnel;
+    h->read_state = tunnel ? H1_READ_TUNNEL : H1_READ_WAIT;
+}
+
 static void give_trailers(struct h1_conn *h, slice section)
 {
     struct header fields[HTTP_HEADERS_MAX];
     struct headers trailers = {.at = fields, .cap = HTTP_HEADERS_MAX};
     struct h1_error err = {0};
-    h->read_state = H1_READ_WAIT;
+    message_read(h);
     if (section.len &&
         h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
         refuse(h, err.status ? err.status : 400, err.why);
@@ -391,15 +452,16 @@ static size_t take_body(struct h1_conn *h, slice in, bool *more)
         break;
     case H1_BODY_DATA:
         h->owed += (uint32_t)data.len;
+        h->expecting = false;
         if (h->body.done)
-            h->read_state = H1_READ_WAIT;
+            message_read(h);
         exchange_got_body(x, data, h->body.done);
         break;
     case H1_BODY_TRAILERS:
         give_trailers(h, data);
         break;
     case H1_BODY_END:
-        h->read_state = H1_READ_WAIT;
+        message_read(h);
         exchange_got_body(x, SLICE_NONE, true);
         break;
     case H1_BODY_BAD:
@@ -490,7 +552,7 @@ static void set_reading(struct h1_conn *h)
     if (h->c.server && h->read_state == H1_READ_HEAD && backlogged(h))
         on = false;
     if (h->read_state == H1_READ_DISCARD)
-        on = !h->input_ended;
+        on = !h->input_ended && h->discarded <= DISCARD_MAX;
     if (on != h->c.stream->reading)
         stream_read(h->c.stream, on);
 }
@@ -530,10 +592,13 @@ static void input_end(struct h1_conn *h)
         return;
     default: /* a client that half-closed still gets its answer */
         h->keep_alive = false;
-        return;
+        break;
     }
     if (!h->c.closed)
         h1_settle(h);
+    /* A server that has answered and closes reads no more of the request. */
+    if (!h->c.closed && h->x && !h->c.server && h->read_state == H1_READ_WAIT)
+        h1_break(h, RESET_CONNECTION, OK);
 }
 
 /* Works off held bytes; then says whether to read on. */
@@ -550,19 +615,13 @@ void h1_resume(struct h1_conn *h)
             break;
         drop_held(h, used);
     }
-    if (h->input_ended && (h->held_len == 0 || may_take(h)) &&
+    bool surplus = !h->c.server && h->read_state == H1_READ_WAIT;
+    if (h->input_ended && (h->held_len == 0 || may_take(h) || surplus) &&
         h->read_state != H1_READ_DISCARD)
         input_end(h);
     h->input_running = false;
     if (!h->c.closed)
         set_reading(h);
-}
-
-static void discard(struct h1_conn *h, size_t len)
-{
-    h->discarded += (uint32_t)len;
-    if (h->discarded > DISCARD_MAX)
-        close_conn(h, STREAM_NOW, OK);
 }
 
 static void on_data(struct stream *s, const char *ptr, size_t len)
@@ -572,7 +631,8 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
 
     h->progress = loop_now(h->c.loop);
     if (h->read_state == H1_READ_DISCARD) {
-        discard(h, len);
+        h->discarded += (uint32_t)len;
+        set_reading(h);
         return;
     }
     if (!h->c.server && (!h->x || !h->asked)) { /* nobody asked: never trust it

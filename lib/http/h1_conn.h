@@ -30,6 +30,7 @@ struct h1_conn {
     uint32_t owed;    /* body bytes delivered and not consumed */
     uint32_t unsent;  /* body bytes sent and not yet credited */
     uint32_t discarded;
+    int64_t goodbye; /* loop time: since when we only wait for the peer's end */
     uint64_t exchanges; /* carried so far */
     uint8_t read_state; /* enum h1_read */
     uint8_t method;     /* of the request under way */
@@ -40,6 +41,7 @@ struct h1_conn {
     bool input_ended;    /* the peer half-closed */
     bool input_running;  /* guards against re-entry */
     bool first_pending;  /* bytes of before the start wait in `held` */
+    bool expecting;      /* the body may wait for a 100 that was not sent */
     bool answered;       /* one byte of the response came (client) */
     bool asked;          /* the request head has left (client) */
     struct bufq early;   /* bytes for a tunnel not granted yet (client) */

@@ -334,6 +334,15 @@ static void on_bytes(struct discovery_client *c, slice data)
 
 /* ---- the exchange ---- */
 
+/* How many subscriptions the controller takes; 0: it does not say. */
+static uint32_t session_limit(const struct head *h)
+{
+    const struct header *f =
+        headers_find_name(&h->headers, SLICE(WIRE_SUBSCRIPTIONS_HEADER));
+    uint64_t n;
+    return f && slice_to_u64(f->value, UINT32_MAX, &n) == OK ? (uint32_t)n : 0;
+}
+
 static void on_head(struct exchange *x, const struct head *h, bool end)
 {
     struct discovery_client *c = x->owner;
@@ -346,6 +355,7 @@ static void on_head(struct exchange *x, const struct head *h, bool end)
         fail(c, why);
         return;
     }
+    discovery_set_limit(c->d, session_limit(h));
     discovery_set_session(c->d, &store_session, c);
 }
 

@@ -18,7 +18,7 @@ import programs  # noqa: E402
 from pair import Pair  # noqa: E402
 
 SANITIZERS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
-              "runtime error:", "WARNING: ThreadSanitizer")
+              "runtime error:", "ThreadSanitizer: ")
 
 
 # The sanitizer keeps freed memory for a while: little enough that tests can tell
@@ -29,6 +29,8 @@ os.environ["ASAN_OPTIONS"] = ":".join(
 
 
 def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "threads: runs in the thread sanitizer's build, too")
     # Workers take ports from ranges of their own, or they would race for one.
     worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
     number = int(worker.removeprefix("gw")) % 8

@@ -218,12 +218,36 @@ static void a_slow_watcher_costs_little(void **state)
     rig_fini(&r);
 }
 
+/* Closed while a watcher reads; the changes go on. */
+static void close_at_every_turn(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 12; n++) {
+        struct rig r;
+
+        rig_init(&r);
+        (void)get(&r, "/v1/registry?watch");
+        for (int i = 0; i < n; i++) {
+            turn(&r.t);
+            object_put(r.registry, cart);
+            registry_del(r.registry, RECORD_NAMESPACE, SLICE_NONE,
+                         SLICE("cart"));
+        }
+        admin_pages_close(r.pages);
+        r.pages = NULL;
+        object_put(r.registry, cart); /* nobody is told */
+        TURN_UNTIL(&r.t, r.over && !r.conn);
+        rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages),
         cmocka_unit_test(changes_are_streamed),
         cmocka_unit_test(a_slow_watcher_costs_little),
+        cmocka_unit_test(close_at_every_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,10 +10,12 @@
 #include <cmocka.h>
 
 #include "lib/base/file.h"
+#include "lib/base/log.h"
 #include "lib/mesh/wire.h"
 #include "proxy/tls/renew.h"
 #include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
+#include "tests/unit/net/cut.h"
 
 static const slice controller = SLICE_INIT("spiffe://test/tulle/controller");
 static const slice web = SLICE_INIT("spiffe://test/ns/shop/sa/web");
@@ -396,6 +398,43 @@ static void test_sweep(void **state)
     }
 }
 
+/* The way to the controller breaks after so many bytes, for good: a certificate
+ * is whole or none, and it goes on trying. */
+static bool cut_at(enum cut_how how, size_t bytes)
+{
+    struct rig r;
+    struct cut cut;
+    rig_init(&r, controller);
+    cut_open(&cut, &r.t.loop, http_server_address(r.f.server), how, bytes);
+    r.opt.controllers[0] = *cut_address(&cut);
+    if (how == CUT_STALL)
+        r.opt.timeout = 100 * NSEC_PER_MSEC;
+    rig_start(&r);
+    TURN_UNTIL(&r.t, issued(&r, 1) || renew_stats(r.renew).failures >= 2);
+    bool whole = issued(&r, 1);
+    assert_int_equal(identity_now(r.id) != NULL, whole);
+    assert_true(whole || cut.done || how == CUT_STALL); /* a slow machine */
+    renew_close(r.renew);
+    r.renew = NULL;
+    cut_close(&cut);
+    TURN_UNTIL(&r.t, http_server_connections(r.f.server) == 0);
+    rig_fini(&r);
+    return !whole;
+}
+
+static void test_cut_at_every_byte(void **state)
+{
+    struct error e;
+    (void)state;
+    assert_int_equal(log_set_levels(SLICE("error"), &e), OK);
+    for (int how = 0; how < CUT_HOWS; how++) {
+        size_t n = 0;
+        while (cut_at((enum cut_how)how, n))
+            n += how == CUT_STALL ? 1499 : 211;
+        assert_true(n > 2000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_bundle),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
