@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/config.h"
 
+#include <unistd.h>
+
 #include "lib/base/clock.h"
 #include "lib/mesh/identity.h"
 
@@ -25,6 +27,13 @@ static enum status set(struct controller_config *c, slice name, slice value,
     return rc;
 }
 
+/* `--kubernetes` alone is a switch that is on. */
+static bool is_switch(slice name)
+{
+    return slice_eq(name, SLICE("kubernetes")) ||
+           slice_eq(name, SLICE("log-json"));
+}
+
 static enum status take_arguments(struct controller_config *c, int argc,
                                   char **argv, bool *help, struct error *e)
 {
@@ -40,11 +49,17 @@ static enum status take_arguments(struct controller_config *c, int argc,
             return error_set(e, ERR_INVALID, "'%s' is no setting", argv[i]);
         arg = slice_sub(arg, 2, arg.len);
         if (!slice_cut(arg, '=', &name, &value)) {
+            bool last = i + 1 == argc ||
+                        slice_starts(slice_str(argv[i + 1]), SLICE("--"));
+
             name = arg;
-            if (++i == argc)
+            if (is_switch(name) && last)
+                value = SLICE("true");
+            else if (++i == argc)
                 return error_set(e, ERR_INVALID, "--%.*s: a value is missing",
                                  FMT(name));
-            value = slice_str(argv[i]);
+            else
+                value = slice_str(argv[i]);
         }
         rc = set(c, name, value, e);
         if (rc)
@@ -61,11 +76,62 @@ static enum status check_addresses(struct controller_config *c, struct error *e)
     if (address_parse(c->admin, &c->admin_address))
         return error_set(e, ERR_INVALID, "--admin: '%.*s' is not IP:port",
                          FMT(c->admin));
+    if (!slice_empty(c->health) && address_parse(c->health, &c->health_address))
+        return error_set(e, ERR_INVALID, "--health: '%.*s' is not IP:port",
+                         FMT(c->health));
     /* The admin pages show everything and ask nobody who he is. */
     if (!address_is_loopback(&c->admin_address))
         return error_set(e, ERR_INVALID,
                          "--admin: '%.*s' is not a loopback address",
                          FMT(c->admin));
+    return OK;
+}
+
+static enum status check_source(const struct controller_config *c,
+                                struct error *e)
+{
+    int n = !slice_empty(c->source) + !slice_empty(c->kubeconfig) +
+            c->kubernetes;
+
+    if (n == 1)
+        return OK;
+    return error_set(e, ERR_INVALID,
+                     "%s: expected one of --source FOLDER, --kubernetes and "
+                     "--kubeconfig FILE",
+                     n ? "more than one source" : "no source");
+}
+
+/* What a cluster calls the pod is its host's name, too. */
+static enum status check_cluster(struct controller_config *c, struct error *e)
+{
+    size_t max = sizeof c->host_name;
+
+    if (slice_empty(c->pod_name) && gethostname(c->host_name, max - 1) == 0)
+        c->pod_name = slice_str(c->host_name);
+    if (!dns_label_valid(c->namespace))
+        return error_set(e, ERR_INVALID,
+                         "--namespace: '%.*s' is not the name of a namespace",
+                         FMT(c->namespace));
+    if (!dns_subdomain_valid(c->pod_name))
+        return error_set(e, ERR_INVALID,
+                         "--pod-name: '%.*s' is not the name of a pod",
+                         FMT(c->pod_name));
+    if (!dns_subdomain_valid(c->cluster_domain))
+        return error_set(e, ERR_INVALID,
+                         "--cluster-domain: '%.*s' is not a DNS name in lower "
+                         "case",
+                         FMT(c->cluster_domain));
+    if (c->lease_duration < 3 * NSEC_PER_SEC ||
+        c->stale_after < 3 * NSEC_PER_SEC)
+        return error_set(e, ERR_INVALID,
+                         "--lease-duration, --stale-after: must be at least "
+                         "3s");
+    if (!dns_subdomain_valid(c->webhook) ||
+        (!slice_empty(c->issuer_secret) &&
+         !dns_subdomain_valid(c->issuer_secret)))
+        return error_set(e, ERR_INVALID,
+                         "--webhook, --issuer-secret: expected the name of an "
+                         "object");
     return OK;
 }
 
@@ -99,7 +165,9 @@ static enum status check(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--max-subscriptions, --max-connections: must be "
                          "from 1 to 1000000");
-    return check_addresses(c, e);
+    if (check_addresses(c, e) || check_source(c, e))
+        return ERR_INVALID;
+    return slice_empty(c->source) ? check_cluster(c, e) : OK;
 }
 
 enum status controller_config_load(struct controller_config *c, int argc,

@@ -16,6 +16,7 @@ static void print_help(void)
     text_add(&help, SLICE("tulle-controller: tells proxies what they need, "
                           "and who they are.\n\n"
                           "    tulle-controller --source FOLDER [settings]\n"
+                          "    tulle-controller --kubernetes [settings]\n"
                           "    tulle-controller token --name NAMESPACE/ACCOUNT "
                           "[--pod NAMESPACE/POD] [--ttl 10m]\n\n"));
     settings_help(controller_rows, controller_rows_len, &help);

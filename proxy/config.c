@@ -23,6 +23,8 @@ static void print_help(void)
     struct text t;
     text_init(&t, HELP_MAX);
     text_add(&t, SLICE("tulle-proxy: the sidecar of the Tulle mesh.\n\n"
+                       "    tulle-proxy [settings]\n"
+                       "    tulle-proxy ready [IP:port]   is it ready?\n\n"
                        "Each setting is a flag and an environment "
                        "variable.\n\n"));
     settings_help(config_rows, config_rows_len, &t);

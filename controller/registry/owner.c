@@ -11,16 +11,18 @@ static bool declares(const struct record *pod, uint16_t port)
     return false;
 }
 
-const struct record *owner_of(const struct registry *r, slice ip, uint16_t port)
+/* Among those that are being deleted too, or without them. */
+static const struct record *find_owner(const struct registry_ip *at,
+                                       uint16_t port, bool terminating)
 {
-    const struct registry_ip *at = registry_at(r, ip);
     const struct record *alone = NULL, *declared = NULL;
     unsigned live = 0, declaring = 0;
 
-    for (size_t i = 0; at && i < at->pods.len; i++) {
+    for (size_t i = 0; i < at->pods.len; i++) {
         const struct record *pod = at->pods.at[i];
 
-        if (!pod->pod.live || pod->pod.host_network)
+        if (!pod->pod.live || pod->pod.host_network ||
+            (pod->pod.terminating && !terminating))
             continue;
         live++;
         alone = pod;
@@ -32,6 +34,16 @@ const struct record *owner_of(const struct registry *r, slice ip, uint16_t port)
     if (live == 1)
         return alone;
     return declaring == 1 ? declared : NULL;
+}
+
+/* An address may have been given to a new pod while the old one's object is
+ * still there, being deleted. */
+const struct record *owner_of(const struct registry *r, slice ip, uint16_t port)
+{
+    const struct registry_ip *at = registry_at(r, ip);
+    const struct record *pod = at ? find_owner(at, port, false) : NULL;
+
+    return at && !pod ? find_owner(at, port, true) : pod;
 }
 
 void owner_settings(const struct registry *r, const struct record *pod,

@@ -129,7 +129,9 @@ static bool pod_eq(const struct pod_record *a, const struct pod_record *b)
             memcmp(a->ports, b->ports, a->ports_len * sizeof *a->ports) == 0) &&
            settings_eq(&a->settings, &b->settings) && a->meshed == b->meshed &&
            a->host_network == b->host_network && a->live == b->live &&
-           a->terminating == b->terminating;
+           a->terminating == b->terminating &&
+           a->proxy_ready == b->proxy_ready &&
+           slice_eq(a->init_problem, b->init_problem);
 }
 
 bool record_eq(const struct record *a, const struct record *b)
@@ -139,7 +141,8 @@ bool record_eq(const struct record *a, const struct record *b)
         return false;
     switch (a->kind) {
     case RECORD_NAMESPACE:
-        return settings_eq(&a->space.settings, &b->space.settings);
+        return settings_eq(&a->space.settings, &b->space.settings) &&
+               a->space.terminating == b->space.terminating;
     case RECORD_SERVICE:
         return service_eq(&a->service, &b->service);
     case RECORD_SLICE:

@@ -86,14 +86,18 @@ struct pod_record {
     uint16_t *ports; /* TCP container ports, sidecar's own left out */
     uint32_t ports_len;
     struct mesh_settings settings;
-    bool meshed; /* its spec holds our sidecar */
+    bool meshed;      /* its spec holds our sidecar */
+    bool proxy_ready; /* the kubelet says so of the sidecar */
+    slice
+        init_problem; /* what tulle-init or the sidecar died of; may be empty */
     bool host_network;
-    bool live;        /* Running: its addresses are its own */
+    bool live;        /* has not ended: its addresses are its own */
     bool terminating; /* being deleted */
 };
 
 struct namespace_record {
     struct mesh_settings settings;
+    bool terminating; /* being deleted: nothing can be made in it */
 };
 
 enum { RECORD_BYTES_MAX = 4 << 20 };

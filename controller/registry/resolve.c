@@ -161,12 +161,22 @@ static const struct record *client_pod(const struct job *j)
     return pod;
 }
 
-static enum mtls_mode mtls_of(const struct job *j,
+static enum mtls_mode mtls_of(const struct resolve_settings *all,
                               const struct mesh_settings *s)
 {
     if (s->mtls == MTLS_UNSET)
-        return j->s->default_mtls;
+        return all->default_mtls;
     return s->mtls == MTLS_SAYS_STRICT ? MTLS_STRICT : MTLS_PERMISSIVE;
+}
+
+enum mtls_mode resolve_mtls(const struct registry *r,
+                            const struct resolve_settings *s,
+                            const struct record *pod)
+{
+    struct mesh_settings own;
+
+    owner_settings(r, pod, &own);
+    return mtls_of(s, &own);
 }
 
 /* A certificate without a pod (a join token for one name) is a client outside:
@@ -186,7 +196,7 @@ static enum status workload(struct job *j, struct error *e)
         return error_set(e, ERR_NOT_FOUND, "pod '%.*s/%.*s' is not known",
                          FMT(j->c->ns), FMT(j->c->pod));
     owner_settings(j->r, pod, &s);
-    w->mtls = mtls_of(j, &s);
+    w->mtls = mtls_of(j->s, &s);
     w->terminating = pod->pod.terminating;
     rc = keep(j, j->c->ns, &w->ns, e);
     if (!rc)

@@ -2,6 +2,7 @@
 #include "controller/telemetry/metrics.h"
 
 #include "lib/admin/metrics.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
 #define X(kind, id, name, labels, help) id,
@@ -64,6 +65,22 @@ static void set_objects(struct controller_metrics *m, const struct registry *r)
     }
 }
 
+static void set_health(struct controller_metrics *m,
+                       const struct controller_numbers *n, enum record_kind k)
+{
+    slice kind = slice_str(record_kind_name(k));
+    struct source_health h;
+    struct series *s;
+
+    source_health(n->source, k, &h);
+    s = METRICS_SERIES(m->metrics, CONTROLLER_WATCH_INTERRUPTIONS, kind);
+    series_add(s, h.interruptions - (uint64_t)series_value(s));
+    series_unref(s);
+    s = METRICS_SERIES(m->metrics, CONTROLLER_WATCH_SILENCE, kind);
+    series_set(s, h.heard ? (n->now - h.heard) / NSEC_PER_SEC : -1);
+    series_unref(s);
+}
+
 enum status controller_metrics_render(struct controller_metrics *m,
                                       const struct controller_numbers *n,
                                       struct text *out)
@@ -71,6 +88,8 @@ enum status controller_metrics_render(struct controller_metrics *m,
     set(m, CONTROLLER_REGISTRY_VERSION, registry_version(n->registry));
     set(m, CONTROLLER_REGISTRY_SYNCED, registry_synced(n->registry));
     set_objects(m, n->registry);
+    for (int k = 0; k < RECORD_KINDS && n->source; k++)
+        set_health(m, n, (enum record_kind)k);
     set(m, CONTROLLER_SESSIONS, publisher_sessions(n->publisher));
     set(m, CONTROLLER_SESSIONS_IN_SYNC, publisher_in_sync(n->publisher));
     set(m, CONTROLLER_FEEDS, publisher_feeds(n->publisher));

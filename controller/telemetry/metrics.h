@@ -6,11 +6,14 @@
 
 #include "controller/identity/issuer.h"
 #include "controller/subscribe/publish.h"
+#include "controller/watch/source.h"
 
 struct controller_metrics;
 
 struct controller_numbers {
     const struct registry *registry;
+    const struct source *source; /* may be NULL */
+    int64_t now;                 /* monotonic ns */
     const struct publisher *publisher;
     const struct issuer *issuer;
     int64_t root_not_after, serving_not_after; /* seconds since 1970 */

@@ -51,7 +51,8 @@ struct folder {
     struct manifest_set *set;
     struct timer timer;
     struct reap reap;
-    int64_t since; /* first sign of a change that no scan has seen; 0: none */
+    int64_t looked; /* when last all was read */
+    int64_t since;  /* first sign of a change that no scan has seen; 0: none */
     uint64_t scans;
     bool changed, full, unread, synced, closed;
 };
@@ -281,6 +282,8 @@ static void scan(struct folder *f)
                   "folder=\"%s\" most=%d", f->root, FILES_MAX);
     if (f->changed)
         manifest_set_settle(f->set, &set_events, f);
+    if (!f->unread && !f->full)
+        f->looked = loop_now(f->loop);
 }
 
 static void on_timer(struct timer *t)
@@ -333,8 +336,17 @@ static void folder_refresh(struct source *s)
     on_sign(CONTAINER_OF(s, struct folder, source));
 }
 
-static const struct source_type folder_type = {"folder", folder_refresh,
-                                               folder_close};
+static void folder_health(const struct source *s, enum record_kind kind,
+                          struct source_health *out)
+{
+    const struct folder *f = CONTAINER_OF(s, struct folder, source);
+
+    (void)kind;
+    *out = (struct source_health){f->synced, f->looked, 0};
+}
+
+static const struct source_type folder_type = {"folder", folder_health,
+                                               folder_refresh, folder_close};
 
 enum status folder_start(struct source **out, struct loop *l, slice path,
                          const struct source_events *ev, void *owner,

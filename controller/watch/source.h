@@ -9,6 +9,7 @@
 #include "controller/registry/record.h"
 #include "lib/net/loop.h"
 
+struct kube;
 struct source;
 
 struct source_events {
@@ -19,8 +20,18 @@ struct source_events {
     void (*on_synced)(void *owner);
 };
 
+/* What a source knows of its own knowledge. */
+struct source_health {
+    bool synced;
+    int64_t heard; /* when last all was known to be the present: monotonic
+                               ns; 0: never */
+    uint64_t interruptions; /* how often that had to be found out anew */
+};
+
 struct source_type {
     const char *name;
+    void (*health)(const struct source *s, enum record_kind kind,
+                   struct source_health *out);
     /* Looks now instead of when it would have (SIGHUP). */
     void (*refresh)(struct source *s);
     void (*close)(struct source *s);
@@ -36,6 +47,15 @@ static inline void source_refresh(struct source *s)
 {
     s->type->refresh(s);
 }
+static inline void source_health(const struct source *s, enum record_kind kind,
+                                 struct source_health *out)
+{
+    s->type->health(s, kind, out);
+}
+/* When last every kind was known to be the present; 0: not yet. An API server is
+ * heard at least about every minute while all is well, so that an age of three
+ * minutes means trouble. */
+int64_t source_heard(const struct source *s);
 /* No event follows; memory ends by itself. */
 static inline void source_close(struct source *s)
 {
@@ -47,5 +67,11 @@ static inline void source_close(struct source *s)
 CHECKED enum status folder_start(struct source **out, struct loop *l,
                                  slice path, const struct source_events *ev,
                                  void *owner, struct error *e);
+
+/* Watches what watches.c lists at the API server. Borrows `k`, which may be
+ * closed before; then nothing more is told. */
+CHECKED enum status kubernetes_start(struct source **out, struct kube *k,
+                                     const struct source_events *ev,
+                                     void *owner, struct error *e);
 
 #endif

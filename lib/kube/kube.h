@@ -15,9 +15,11 @@ struct kube_request;
 enum {
     KUBE_PATH_MAX = 2048,       /* path and query */
     KUBE_BODY_MAX = 3 << 20,    /* what we send: etcd's limit is lower */
-    KUBE_ANSWER_MAX = 32 << 20, /* one answer; watches: one object */
-    KUBE_IN_FLIGHT_MAX = 64,    /* more wait in line */
-    KUBE_WAITING_MAX = 10000,   /* in line; more are refused */
+    KUBE_ANSWER_MAX = 32 << 20, /* one answer */
+    KUBE_OBJECT_MAX =
+        8 << 20,              /* one object of a watch: etcd's limit is lower */
+    KUBE_IN_FLIGHT_MAX = 64,  /* more wait in line */
+    KUBE_WAITING_MAX = 10000, /* in line; more are refused */
 };
 
 /* Takes `access` (also on error). Nothing is sent yet. `agent`: User-Agent,

@@ -4,7 +4,10 @@
  * bookmark after a break, listed again when that is gone (410). Backs off with
  * jitter. Objects are parsed one at a time and not kept: memory follows what the
  * owner keeps, and one key an object. What went while nobody looked is told as
- * gone after the next list. */
+ * gone after the next list.
+ *
+ * Any event may close the watch. After kube_close no event comes; the watch is
+ * still to be closed. */
 #ifndef TULLE_KUBE_WATCH_H
 #define TULLE_KUBE_WATCH_H
 
@@ -13,7 +16,8 @@
 struct kube_watch;
 
 struct kube_watch_events {
-    /* New, changed, or told again by a new list. Borrowed for the call. */
+    /* New, changed, or told again by a new list. Borrowed for the call. Items
+     * of pages have no apiVersion and kind. */
     void (*on_object)(void *owner, struct json obj);
     /* Borrowed for the call. `ns` is empty for what has none. */
     void (*on_gone)(void *owner, slice ns, slice name);
@@ -40,6 +44,8 @@ bool kube_watch_synced(const struct kube_watch *w);
 /* Monotonic ns when the server was last heard to be up to date on this resource
  * (an event, a bookmark, a stream that was opened); 0: never. */
 int64_t kube_watch_heard(const struct kube_watch *w);
+/* How often it had to begin anew since the start, for a metric. */
+uint64_t kube_watch_interruptions(const struct kube_watch *w);
 /* No event follows. NULL is ignored. */
 void kube_watch_close(struct kube_watch *w);
 

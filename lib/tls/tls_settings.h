@@ -24,9 +24,14 @@ struct tls_identity;
 CHECKED enum status tls_identity_new(struct tls_identity **out, slice chain_pem,
                                      slice key_pem, slice roots_pem,
                                      struct error *e);
+/* For a server that asks nobody for a certificate, whose clients know it by a DNS
+ * name: no roots, and no SPIFFE name. */
+CHECKED enum status tls_identity_new_plain(struct tls_identity **out,
+                                           slice chain_pem, slice key_pem,
+                                           struct error *e);
 struct tls_identity *tls_identity_ref(struct tls_identity *id);
 void tls_identity_unref(struct tls_identity *id);
-/* spiffe://... of the leaf. Borrows from the identity. */
+/* spiffe://... of the leaf; empty of a plain one. Borrows from the identity. */
 slice tls_identity_name(const struct tls_identity *id);
 /* Seconds since 1970. */
 int64_t tls_identity_not_before(const struct tls_identity *id);

@@ -69,6 +69,36 @@ static void bad_values_are_named(void **state)
     }
 }
 
+static void exactly_one_source(void **state)
+{
+    static const struct {
+        const char *args[ARGS];
+        bool good;
+    } rows[] = {
+        {{NULL}, false},
+        {{"--source", "mesh"}, true},
+        {{"--kubernetes"}, true},
+        {{"--kubernetes", "--listen", "[::1]:0"}, true},
+        {{"--kubernetes=true"}, true},
+        {{"--kubernetes", "false"}, false},
+        {{"--kubeconfig", "file"}, true},
+        {{"--kubernetes", "--kubeconfig", "file"}, false},
+        {{"--source", "mesh", "--kubernetes"}, false},
+        {{"--source", "mesh", "--kubeconfig", "file"}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct controller_config c;
+        struct error e = {""};
+        bool help;
+
+        if (rows[i].good != !load(&c, &help, &e, rows[i].args))
+            fail_msg("row %zu: '%s'", i, e.text);
+        assert_true(rows[i].good || strstr(e.text, "--kubernetes"));
+    }
+}
+
 static void help_needs_nothing_else(void **state)
 {
     static const char *const args[ARGS] = {"--help"};
@@ -86,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_flags),
         cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(exactly_one_source),
         cmocka_unit_test(help_needs_nothing_else),
     };
 

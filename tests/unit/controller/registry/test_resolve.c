@@ -2,6 +2,7 @@
 /* Objects in, views out, as the JSON that proxies get. */
 #include "tests/unit/controller/objects.h"
 
+#include "controller/registry/owner.h"
 #include "controller/registry/resolve.h"
 #include "lib/mesh/wire.h"
 
@@ -26,7 +27,8 @@ static const struct resolve_settings settings = {
     "','namespace':'shop','uid':'u-" name "'" meta "},'spec':{"         \
     "'serviceAccountName':'cart'" spec "},'status':{'phase':'Running'," \
     "'podIP':'" ip "'}}"
-#define SIDECAR ",'initContainers':[{'name':'tulle-proxy'}]"
+#define SIDECAR \
+    ",'initContainers':[{'name':'tulle-proxy','restartPolicy':'Always'}]"
 
 static void check(struct registry *r, enum view_kind kind, const char *key,
                   const char *want)
@@ -198,7 +200,7 @@ static void an_identity_must_be_earned(void **state)
     } rows[] = {
         {POD("cart-a", "10.1.0.1", "", SIDECAR), true, true},
         {POD("cart-a", "10.1.0.1", "",
-             ",'containers':[{'name':'tulle-proxy'}]"),
+             ",'containers':[{'name':'tulle-proxy','restartPolicy':'Always'}]"),
          true, true},
         {POD("cart-a", "10.1.0.1", "", ""), false, true},
         {POD("cart-a", "10.1.0.1", "",
@@ -225,7 +227,7 @@ static void an_identity_must_be_earned(void **state)
          true, true},
         {"{'apiVersion':'v1','kind':'Pod','metadata':{'name':'cart-a',"
          "'namespace':'shop'},'spec':{'initContainers':[{'name':"
-         "'tulle-proxy'}]},'status':{'phase':'Succeeded','podIP':'10.1.0.1'}}",
+         "'tulle-proxy','restartPolicy':'Always'}]},'status':{'phase':'Succeeded','podIP':'10.1.0.1'}}",
          false, false},
     };
 
@@ -250,6 +252,34 @@ static void an_identity_must_be_earned(void **state)
         assert_int_equal(!slice_empty(v->backend.endpoints[0].pod),
                          rows[i].named);
         view_unref(v);
+        registry_free(r);
+    }
+}
+
+/* A node gives an address away before the object of its last user is gone. */
+static void an_address_given_to_a_new_pod(void **state)
+{
+    static const char *const old_pods[] = {
+        POD("cart-a", "10.1.0.1", ",'deletionTimestamp':'2026-01-01T00:00:00Z'",
+            SIDECAR ",'containers':[{'name':'x','ports':["
+                    "{'containerPort':8080}]}]"),
+        POD("cart-a", "10.1.0.1", ",'deletionTimestamp':'2026-01-01T00:00:00Z'",
+            ""),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct registry *r = registry_new();
+        const struct record *owner;
+
+        object_put(r, old_pods[i]);
+        owner = owner_of(r, SLICE("10.1.0.1"), 8080);
+        assert_non_null(owner);
+        assert_true(slice_eq(owner->name, SLICE("cart-a")));
+        object_put(r, POD("cart-b", "10.1.0.1", "", SIDECAR));
+        owner = owner_of(r, SLICE("10.1.0.1"), 8080);
+        assert_non_null(owner);
+        assert_true(slice_eq(owner->name, SLICE("cart-b")));
         registry_free(r);
     }
 }
@@ -454,6 +484,7 @@ int main(void)
         cmocka_unit_test(endpoints_by_readiness),
         cmocka_unit_test(doubles_become_one),
         cmocka_unit_test(an_identity_must_be_earned),
+        cmocka_unit_test(an_address_given_to_a_new_pod),
         cmocka_unit_test(pods_that_share_an_address_declare_their_ports),
         cmocka_unit_test(a_workload_sees_its_own_ports),
         cmocka_unit_test(a_workload_sees_its_probes),

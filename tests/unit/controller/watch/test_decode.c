@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/controller/objects.h"
 
+#include <stdio.h>
+
 #include "controller/watch/manifest.h"
 #include "controller/watch/manifest_set.h"
 
@@ -84,13 +86,60 @@ static void what_is_wrong_is_named(void **state)
     }
 }
 
+static void why_a_sidecar_does_not_run(void **state)
+{
+    static const struct {
+        const char *status, *problem;
+        bool ready;
+    } rows[] = {
+        {"'name':'tulle-proxy','ready':true,'state':{'running':{}}", "", true},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':"
+         "'PodInitializing'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':0,'reason':"
+         "'Completed'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':1,'reason':"
+         "'Error','message':'no redirection\\n'}}",
+         "no redirection", false},
+        {"'name':'tulle-init','state':{'waiting':{'reason':'CrashLoopBackOff',"
+         "'message':'back-off'}},'lastState':{'terminated':{'exitCode':1,"
+         "'message':'its last words'}}",
+         "its last words", false},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':'ErrImagePull'}}",
+         "ErrImagePull", false},
+        {"'name':'other','state':{'terminated':{'exitCode':1,'message':'x'}}",
+         "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = NULL;
+        char object[1024];
+        struct error e;
+
+        snprintf(object, sizeof object,
+                 "{'apiVersion':'v1','kind':'Pod'," META(
+                     "") ",'spec':{'containers':[]},'status':{"
+                         "'initContainerStatuses':[{%s}]}}",
+                 rows[i].status);
+        if (object_decode(object, &r, &e))
+            fail_msg("%s", e.text);
+        if (!slice_eq(r->pod.init_problem, slice_str(rows[i].problem)))
+            fail_msg("'%.*s', not '%s'", FMT(r->pod.init_problem),
+                     rows[i].problem);
+        assert_int_equal(r->pod.proxy_ready, rows[i].ready);
+        record_unref(r);
+    }
+}
+
 static void a_pod(void **state)
 {
     struct record *r = object("{'apiVersion':'v1','kind':'Pod'," META(
         ",'uid':'u',"
         "'annotations':{'tulle.dev/mtls':'strict',"
         "'tulle.dev/opaque-ports':'1-2'}") ",'spec':{'nodeName':'n',"
-                                           "'initContainers':[{'name':'tulle-proxy','ports':["
+                                           "'initContainers':[{'name':'tulle-proxy','restartPolicy':'Always','ports':["
                                            "{'containerPort':15008}]}],'containers':[{'name':'x','ports':["
                                            "{'containerPort':80},{'containerPort':81,'protocol':'UDP'}]}]},"
                                            "'status':{'phase':'Pending','podIP':'FD00::1','podIPs':["
@@ -101,7 +150,7 @@ static void a_pod(void **state)
     assert_true(slice_eq(r->pod.service_account, SLICE("default")));
     assert_true(slice_eq(r->pod.node, SLICE("n")));
     assert_true(r->pod.meshed);
-    assert_false(r->pod.live);
+    assert_true(r->pod.live);
     assert_int_equal(r->pod.ports_len, 1);
     assert_int_equal(r->pod.ports[0], 80);
     assert_int_equal(r->pod.ips_len, 2);
@@ -109,6 +158,42 @@ static void a_pod(void **state)
     assert_int_equal(r->pod.settings.mtls, MTLS_SAYS_STRICT);
     assert_true(slice_eq(r->pod.settings.opaque_ports, SLICE("1-2")));
     record_unref(r);
+}
+
+#define PHASE(phase)                         \
+    "{'apiVersion':'v1','kind':'Pod'," META( \
+        "") ",'spec':{},'status':{'phase':'" phase "'}}"
+#define WITH(list, more)                     \
+    "{'apiVersion':'v1','kind':'Pod'," META( \
+        "") ",'spec':{'" list "':[{'name':'tulle-proxy'" more "}]}}"
+
+/* An address belongs to whoever has not ended; only what runs along is a
+ * sidecar. */
+static void life_and_sidecars(void **state)
+{
+    static const struct {
+        const char *object;
+        bool live, meshed;
+    } rows[] = {
+        {PHASE("Pending"), true, false},
+        {PHASE("Running"), true, false},
+        {PHASE("Unknown"), true, false},
+        {PHASE("Succeeded"), false, false},
+        {PHASE("Failed"), false, false},
+        {WITH("containers", ""), true, true},
+        {WITH("initContainers", ",'restartPolicy':'Always'"), true, true},
+        {WITH("initContainers", ""), true, false},
+        {WITH("initContainers", ",'restartPolicy':'Never'"), true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = object(rows[i].object);
+
+        assert_int_equal(r->pod.live, rows[i].live);
+        assert_int_equal(r->pod.meshed, rows[i].meshed);
+        record_unref(r);
+    }
 }
 
 /* "80/healthz 81 ...": HTTP with its path, gRPC without. */
@@ -352,7 +437,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(why_a_sidecar_does_not_run),
         cmocka_unit_test(a_pod),
+        cmocka_unit_test(life_and_sidecars),
         cmocka_unit_test(plain_probes),
         cmocka_unit_test(addresses_of_the_node),
         cmocka_unit_test(bad_annotations_are_told_and_harmless),

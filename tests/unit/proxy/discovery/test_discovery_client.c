@@ -541,6 +541,8 @@ static bool cut_at(enum cut_how how, size_t bytes)
 {
     struct rig r;
     struct cut cut;
+    char at[ADDRESS_TEXT];
+    struct error e;
     struct discovery_client_options o = quick();
     if (how == CUT_STALL)
         o.connect_timeout = o.silence = 60 * NSEC_PER_MSEC;
@@ -548,8 +550,12 @@ static bool cut_at(enum cut_how how, size_t bytes)
     struct fake *f = &r.fakes[0];
     discovery_client_close(r.c);
     cut_open(&cut, &r.t.loop, http_server_address(f->server), how, bytes);
-    o.controllers[0] = *cut_address(&cut);
-    o.controllers_len = 1;
+    controllers_free(r.controllers);
+    assert_int_equal(controllers_new(&r.controllers, &r.t.loop,
+                                     address_format(cut_address(&cut), at),
+                                     NULL, &e),
+                     OK);
+    o.controllers = r.controllers;
     r.c = discovery_client_new(&r.t.loop, r.d, &o, &client_events, &r);
     discovery_client_set_tls(r.c, client_tls);
     bool said = false;

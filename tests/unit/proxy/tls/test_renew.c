@@ -404,9 +404,16 @@ static bool cut_at(enum cut_how how, size_t bytes)
 {
     struct rig r;
     struct cut cut;
+    char at[ADDRESS_TEXT];
+    struct error e;
     rig_init(&r, controller);
     cut_open(&cut, &r.t.loop, http_server_address(r.f.server), how, bytes);
-    r.opt.controllers[0] = *cut_address(&cut);
+    controllers_free(r.controllers);
+    assert_int_equal(controllers_new(&r.controllers, &r.t.loop,
+                                     address_format(cut_address(&cut), at),
+                                     NULL, &e),
+                     OK);
+    r.opt.controllers = r.controllers;
     if (how == CUT_STALL)
         r.opt.timeout = 100 * NSEC_PER_MSEC;
     rig_start(&r);
