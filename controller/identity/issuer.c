@@ -7,8 +7,12 @@
 
 #include "controller/identity/join_token.h"
 #include "controller/identity/token_review.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/kube/kube.h"
+
+/* Below the time that a proxy waits for an answer: it is told why. */
+#define REVIEW_TIMEOUT (5 * NSEC_PER_SEC)
 
 /* --- the end --- */
 
@@ -125,7 +129,7 @@ static enum status review(struct issue_job *j, struct error *e)
     struct kube_call call = {
         .method = KUBE_POST,
         .path = SLICE(TOKEN_REVIEW_PATH),
-        .timeout = 0,
+        .timeout = REVIEW_TIMEOUT,
     };
     struct text body;
     enum status rc;
