@@ -24,7 +24,6 @@ static void check(const struct probes *all, const struct probe *p)
     if (!slice_starts(p->target, SLICE("/")))
         abort();
     check_line(p->target, false);
-    check_line(p->authority, false);
     check_line(p->host, false);
     for (uint32_t i = 0; i < p->headers_len; i++) {
         check_line(p->headers[i].name, false);
