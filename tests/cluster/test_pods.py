@@ -221,6 +221,23 @@ def test_wrong_token_gets_none(town, which):
     assert "BEGIN CERTIFICATE" not in body
 
 
+def test_name_of_another_pod(town):
+    """Who has a certificate is told of its own pod, whatever name it says."""
+    body = certificate(town, token_of(town, "web", "tulle"))[1]
+    up = (f'{{"type":"hello","version":"0","name":"{town.name}/outside",'
+          '"capabilities":[]}\n{"type":"subscribe","kind":"workload"}\n')
+    # curl ends as soon as what it reads from has ended.
+    script = """
+cd /tmp && printf %s "$1" >up && printf %s "$2" >chain && timeout 4 tail -f up |
+curl -sS -k --http2 -m 3 -N -X POST -T . --cert chain --key key "$3" |
+grep -m1 '"type":"workload"'
+"""
+    said = town.run_in(
+        "outside", "sh", "-c", script, "-", up, json.loads(body)["chain"],
+        f"https://tulle-controller.{SYSTEM}:8443/v1/session", container="app")
+    assert json.loads(said)["view"]["pod"].split("/")[-1] == "web"
+
+
 # --- annotations ---
 
 def test_bad_annotation_on_a_pod(town):
@@ -258,10 +275,11 @@ def test_host_network_pod_is_left_alone(town):
 def scale(mesh, count):
     mesh.system.kubectl("scale", "deployment/tulle-injector",
                         f"--replicas={count}")
-    mesh.kube.wait_for(30, f"{count} injectors", lambda: sum(
-        len(s.get("endpoints") or []) for s in mesh.system.get(
+    mesh.system.rollout("deployment/tulle-injector")
+    mesh.kube.wait_for(30, f"{count} injectors", lambda: all(
+        len(s.get("endpoints") or []) == count for s in mesh.system.get(
             "endpointslices", "-l",
-            "kubernetes.io/service-name=tulle-injector")) == count)
+            "kubernetes.io/service-name=tulle-injector")))
 
 
 def test_injector_away(town, space, mesh):
@@ -276,7 +294,6 @@ def test_injector_away(town, space, mesh):
         assert not town.exists("pod", "waits")
     finally:
         scale(mesh, 1)
-    mesh.system.rollout("deployment/tulle-injector")
     town.wait_for(20, "the pod to be taken",
                   lambda: town.apply(app_pod("waits")), 1)
     town.wait_condition("pod/waits", "Ready")
