@@ -8,7 +8,7 @@ import pytest
 from mesh import CHART, READY, WEB, curl, deployment, load, process
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ha(mesh):
     mesh.install("-f", f"{CHART}/values-ha.yaml")
     yield mesh
@@ -79,8 +79,8 @@ def test_leader_is_killed(meshed, ha):
     asking, names = some_pods(meshed, ha)
     old = leader(ha)
     node, pid = process(ha, old, "tulle-controller")
-    before = ha.system.get("lease", "tulle-controller")["spec"]
     ha.kube.on_node(node, "kill", "-KILL", pid)
+    before = ha.system.get("lease", "tulle-controller")["spec"]
     ha.kube.wait_for(60, "a leader that renews", lambda: ha.system.get(
         "lease", "tulle-controller")["spec"]["renewTime"]
         != before["renewTime"])

@@ -150,7 +150,7 @@ def knows(mesh, space_pods):
         "controller_objects") and 'pods"' in k.lower()) >= space_pods
 
 
-def test_many_services(meshed, mesh, kube, capsys):
+def test_many_services(meshed, space, mesh, kube, capsys):
     if not kube.own_cluster().pid("kwok"):
         pytest.skip("the cluster was brought up without --kwok")
     nodes = SERVICES * EACH // ON_NODE + 1
@@ -161,7 +161,7 @@ def test_many_services(meshed, mesh, kube, capsys):
     mesh.wait_in_sync(meshed, *ip)
     before = resident(mesh)
     began = time.monotonic()
-    with many(api, meshed, nodes) as slices:
+    with many(api, space, nodes) as slices:
         mesh.kube.wait_for(60, "the controller to know the pods",
                            lambda: knows(mesh, SERVICES * EACH), 1)
         made = time.monotonic() - began
@@ -170,7 +170,7 @@ def test_many_services(meshed, mesh, kube, capsys):
                 endpoint(ip[n], n, meshed.name) for n in names]},
                 "application/merge-patch+json")
         point_to("web-a")
-        asking = load(meshed, host=name(0), threads=2)
+        asking = load(meshed, host=f"{name(0)}.{space.name}", threads=2)
         changed = time.time()
         point_to("web-a", "web-b")
         first = meshed.wait_for(ARRIVES, "the changed endpoint", lambda:
