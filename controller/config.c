@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/config.h"
 
+#include <unistd.h>
+
 #include "lib/base/clock.h"
 #include "lib/mesh/identity.h"
 
@@ -74,6 +76,9 @@ static enum status check_addresses(struct controller_config *c, struct error *e)
     if (address_parse(c->admin, &c->admin_address))
         return error_set(e, ERR_INVALID, "--admin: '%.*s' is not IP:port",
                          FMT(c->admin));
+    if (!slice_empty(c->health) && address_parse(c->health, &c->health_address))
+        return error_set(e, ERR_INVALID, "--health: '%.*s' is not IP:port",
+                         FMT(c->health));
     /* The admin pages show everything and ask nobody who he is. */
     if (!address_is_loopback(&c->admin_address))
         return error_set(e, ERR_INVALID,
@@ -94,6 +99,40 @@ static enum status check_source(const struct controller_config *c,
                      "%s: expected one of --source FOLDER, --kubernetes and "
                      "--kubeconfig FILE",
                      n ? "more than one source" : "no source");
+}
+
+/* What a cluster calls the pod is its host's name, too. */
+static enum status check_cluster(struct controller_config *c, struct error *e)
+{
+    size_t max = sizeof c->host_name;
+
+    if (slice_empty(c->pod_name) && gethostname(c->host_name, max - 1) == 0)
+        c->pod_name = slice_str(c->host_name);
+    if (!dns_label_valid(c->namespace))
+        return error_set(e, ERR_INVALID,
+                         "--namespace: '%.*s' is not the name of a namespace",
+                         FMT(c->namespace));
+    if (!dns_subdomain_valid(c->pod_name))
+        return error_set(e, ERR_INVALID,
+                         "--pod-name: '%.*s' is not the name of a pod",
+                         FMT(c->pod_name));
+    if (!dns_subdomain_valid(c->cluster_domain))
+        return error_set(e, ERR_INVALID,
+                         "--cluster-domain: '%.*s' is not a DNS name in lower "
+                         "case",
+                         FMT(c->cluster_domain));
+    if (c->lease_duration < 3 * NSEC_PER_SEC ||
+        c->stale_after < 3 * NSEC_PER_SEC)
+        return error_set(e, ERR_INVALID,
+                         "--lease-duration, --stale-after: must be at least "
+                         "3s");
+    if (!dns_subdomain_valid(c->webhook) ||
+        (!slice_empty(c->issuer_secret) &&
+         !dns_subdomain_valid(c->issuer_secret)))
+        return error_set(e, ERR_INVALID,
+                         "--webhook, --issuer-secret: expected the name of an "
+                         "object");
+    return OK;
 }
 
 static enum status check(struct controller_config *c, struct error *e)
@@ -126,9 +165,9 @@ static enum status check(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--max-subscriptions, --max-connections: must be "
                          "from 1 to 1000000");
-    if (check_addresses(c, e))
+    if (check_addresses(c, e) || check_source(c, e))
         return ERR_INVALID;
-    return check_source(c, e);
+    return slice_empty(c->source) ? check_cluster(c, e) : OK;
 }
 
 enum status controller_config_load(struct controller_config *c, int argc,

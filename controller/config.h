@@ -12,7 +12,8 @@ struct controller_config {
 #include "controller/config.def"
 #undef X
     /* parsed from the above */
-    struct address listen_address, admin_address;
+    struct address listen_address, admin_address, health_address;
+    char host_name[256];
     enum mtls_mode default_mtls_mode;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start: root -> admin pages (not ready) -> source. When the source has told
- * all: own certificate -> Mesh API -> ready file. A controller that does not know
- * the mesh yet must not answer proxies.
+/* Start: root -> admin pages (not ready) -> source; in a cluster the root comes
+ * later, from a Secret. When the source has told all and there is a root: own
+ * certificate -> Mesh API -> ready file. A controller that does not know the mesh
+ * yet must not answer proxies.
  *
  * End: no new sessions, those that run are told to go elsewhere, then all is
  * closed and the loop runs dry. */
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "controller/admin.h"
+#include "controller/cluster.h"
 #include "controller/identity/ca_store.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/state_file.h"
@@ -33,9 +35,10 @@ struct controller {
     const struct controller_config *config;
     struct loop loop;
     struct signals *signals;
-    struct ca *ca;
+    struct authority *authority; /* NULL: not known yet, in a cluster */
     struct registry *registry;
-    struct kube *kube; /* NULL: no API server, a folder */
+    struct kube *kube;       /* NULL: no API server, a folder */
+    struct cluster *cluster; /* NULL: local mode */
     struct source *source;
     struct resolve_settings resolve;
     struct publisher *publisher;
@@ -61,13 +64,17 @@ static void stop(struct controller *c)
 {
     signals_close(c->signals);
     c->signals = NULL;
+    if (c->cluster)
+        cluster_set_api(c->cluster, NULL, NULL);
+    mesh_api_close(c->api);
+    c->api = NULL;
+    cluster_close(c->cluster);
+    c->cluster = NULL;
     if (c->source)
         source_close(c->source);
     c->source = NULL;
     kube_close(c->kube);
     c->kube = NULL;
-    mesh_api_close(c->api);
-    c->api = NULL;
     admin_pages_close(c->admin);
     c->admin = NULL;
     if (c->publisher)
@@ -107,6 +114,8 @@ static void drain(struct controller *c)
     log_info(&log_, "draining", "sessions=%zu",
              publisher_sessions(c->publisher));
     c->draining = true;
+    if (c->cluster)
+        cluster_leave(c->cluster);
     mesh_api_drain(c->api);
     timer_set(&c->loop.timers, &c->drain, now + c->config->drain);
     timer_stop(&c->loop.timers, &c->renew);
@@ -141,8 +150,10 @@ static enum status new_serving(struct controller *c, struct tls_settings **out,
     int64_t date = today(), left;
     enum status rc;
 
-    rc = serving_new(out, c->ca, c->config->trust_domain, c->resolve.bundle,
-                     date, life, &c->serving_not_after, e);
+    rc = serving_new(out, c->authority, c->config->trust_domain, date, life,
+                     &c->serving_not_after, e);
+    if (!rc && c->cluster)
+        rc = cluster_set_tls(c->cluster, *out, e);
     if (rc)
         return rc;
     left = c->serving_not_after - date;
@@ -151,21 +162,25 @@ static enum status new_serving(struct controller *c, struct tls_settings **out,
     return OK;
 }
 
-static void on_renew(struct timer *t)
+static void renew(struct controller *c)
 {
-    struct controller *c = CONTAINER_OF(t, struct controller, renew);
     struct tls_settings *tls = NULL;
     struct error e;
 
     if (new_serving(c, &tls, &e)) {
         log_error(&log_, "own certificate not renewed", "why=" LOG_QUOTED,
                   FMT(slice_str(e.text)));
-        timer_set(&c->loop.timers, t, loop_now(&c->loop) + RETRY);
+        timer_set(&c->loop.timers, &c->renew, loop_now(&c->loop) + RETRY);
         return;
     }
     mesh_api_set_tls(c->api, tls);
     tls_settings_unref(tls);
     log_info(&log_, "own certificate renewed", "");
+}
+
+static void on_renew(struct timer *t)
+{
+    renew(CONTAINER_OF(t, struct controller, renew));
 }
 
 static enum status start_api(struct controller *c, struct error *e)
@@ -175,19 +190,23 @@ static enum status start_api(struct controller *c, struct error *e)
         .trust_domain = c->config->trust_domain,
         .issuer = &c->issuer,
         .publisher = c->publisher,
+        .gather = c->cluster ? cluster_gather(c->cluster) : NULL,
         .max_connections = (unsigned)c->config->max_connections,
     };
     enum status rc = new_serving(c, &opt.tls, e);
 
     if (!rc)
         rc = mesh_api_start(&c->api, &c->loop, &opt, e);
+    if (!rc && c->cluster)
+        cluster_set_api(c->cluster, c->api, c->source);
     tls_settings_unref(opt.tls);
     return rc;
 }
 
 static enum status write_ready_file(struct controller *c, struct error *e)
 {
-    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT];
+    const struct address *health_at = admin_pages_health(c->admin);
+    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT], health[ADDRESS_TEXT];
     struct text content;
     enum status rc;
 
@@ -198,9 +217,13 @@ static enum status write_ready_file(struct controller *c, struct error *e)
     if (slice_empty(c->config->ready_file))
         return OK;
     text_init(&content, 1024);
-    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"}\n",
+    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"",
                 FMT(address_format(mesh_api_address(c->api), api)),
                 FMT(address_format(admin_pages_address(c->admin), admin)));
+    if (health_at)
+        text_printf(&content, ",\"health\":\"%.*s\"",
+                    FMT(address_format(health_at, health)));
+    text_add(&content, SLICE("}\n"));
     rc = file_write_atomic(c->config->ready_file, text_slice(&content), 0644,
                            e);
     text_fini(&content);
@@ -223,16 +246,13 @@ static void on_gone(void *owner, enum record_kind kind, slice ns, slice name)
     registry_del(c->registry, kind, ns, name);
 }
 
-static void on_synced(void *owner)
+/* Who knows the mesh and can sign serves it. */
+static void serve(struct controller *c)
 {
-    struct controller *c = owner;
     enum status rc;
 
-    registry_set_synced(c->registry, true);
-    log_info(&log_, "source read", "services=%zu slices=%zu pods=%zu",
-             registry_count(c->registry, RECORD_SERVICE),
-             registry_count(c->registry, RECORD_SLICE),
-             registry_count(c->registry, RECORD_POD));
+    if (c->api || !c->authority || !registry_synced(c->registry))
+        return;
     rc = start_api(c, c->e);
     if (!rc)
         rc = write_ready_file(c, c->e);
@@ -240,7 +260,52 @@ static void on_synced(void *owner)
         fail(c, rc);
 }
 
+static void on_synced(void *owner)
+{
+    struct controller *c = owner;
+
+    registry_set_synced(c->registry, true);
+    log_info(&log_, "source read", "services=%zu slices=%zu pods=%zu",
+             registry_count(c->registry, RECORD_SERVICE),
+             registry_count(c->registry, RECORD_SLICE),
+             registry_count(c->registry, RECORD_POD));
+    serve(c);
+}
+
 static const struct source_events source_events = {on_put, on_gone, on_synced};
+
+/* --- the issuer of a cluster --- */
+
+static void on_authority(void *owner, struct authority *a)
+{
+    struct controller *c = owner;
+    struct authority *old = c->authority;
+    char until[21];
+
+    if (old && authority_eq(old, a)) {
+        authority_free(a);
+        return;
+    }
+    clock_format_rfc3339(authority_not_after(a), until);
+    log_info(&log_, "issuer in force", "until=%s", until);
+    c->authority = a;
+    c->issuer.authority = a;
+    c->resolve.bundle = authority_bundle(a);
+    cluster_set_authority(c->cluster, a);
+    publisher_touch(c->publisher, TOPIC_BUNDLE);
+    authority_free(old);
+    if (c->api)
+        renew(c);
+    else
+        serve(c);
+}
+
+static bool may_sign(void *arg)
+{
+    const struct controller *c = arg;
+
+    return cluster_may_sign(c->cluster);
+}
 
 /* --- admin --- */
 
@@ -251,7 +316,9 @@ static bool ready(void *arg, struct text *why)
     if (c->draining)
         text_add(why, SLICE("draining"));
     else if (!c->api)
-        text_add(why, SLICE("the source is being read"));
+        text_add(why, registry_synced(c->registry)
+                          ? SLICE("there is no issuer yet")
+                          : SLICE("the source is being read"));
     return c->api && !c->draining;
 }
 
@@ -264,7 +331,7 @@ static enum status render_metrics(void *arg, struct text *out)
         .now = loop_now(&c->loop),
         .publisher = c->publisher,
         .issuer = &c->issuer,
-        .root_not_after = ca_not_after(c->ca),
+        .root_not_after = c->authority ? authority_not_after(c->authority) : 0,
         .serving_not_after = c->serving_not_after,
     };
 
@@ -275,6 +342,8 @@ static enum status start_admin(struct controller *c, struct error *e)
 {
     struct admin_pages_options opt = {
         .at = c->config->admin_address,
+        .health = slice_empty(c->config->health) ? NULL
+                                                 : &c->config->health_address,
         .registry = c->registry,
         .publisher = c->publisher,
         .ready = ready,
@@ -299,17 +368,16 @@ static void prepare(struct controller *c)
     c->registry = registry_new();
     c->resolve = (struct resolve_settings){
         .trust_domain = cfg->trust_domain,
-        .bundle = ca_cert_pem(c->ca),
+        .bundle = c->authority ? authority_bundle(c->authority) : SLICE_NONE,
         .default_mtls = cfg->default_mtls_mode,
     };
     c->publisher = publisher_new(&c->loop, c->registry, &c->resolve, &lim);
     c->issuer = (struct issuer){
-        .ca = c->ca,
+        .authority = c->authority,
         .state = cfg->state,
-        .bundle = ca_cert_pem(c->ca),
         .rules = {.trust_domain = cfg->trust_domain,
                   .life = cfg->cert_life / NSEC_PER_SEC,
-                  .renew_by_certificate = true,
+                  .renew_by_certificate = !slice_empty(cfg->source),
                   .registry = c->registry},
     };
     issue_rate_init(&c->issuer.rate, cfg->issue_rate, loop_now(&c->loop));
@@ -333,6 +401,25 @@ static enum status start_kube(struct controller *c, struct error *e)
                       "tulle-controller/" TULLE_VERSION, e);
 }
 
+static enum status start_cluster(struct controller *c, struct error *e)
+{
+    static const struct cluster_events events = {on_authority};
+    struct cluster_options opt = {
+        .config = c->config,
+        .loop = &c->loop,
+        .kube = c->kube,
+        .registry = c->registry,
+        .publisher = c->publisher,
+        .resolve = &c->resolve,
+    };
+    enum status rc = cluster_start(&c->cluster, &opt, &events, c, e);
+
+    c->issuer.kube = c->kube;
+    c->issuer.may_sign = may_sign;
+    c->issuer.arg = c;
+    return rc;
+}
+
 static enum status start_source(struct controller *c, struct error *e)
 {
     const struct controller_config *cfg = c->config;
@@ -342,8 +429,9 @@ static enum status start_source(struct controller *c, struct error *e)
         return folder_start(&c->source, &c->loop, cfg->source, &source_events,
                             c, e);
     rc = start_kube(c, e);
-    return rc ? rc
-              : kubernetes_start(&c->source, c->kube, &source_events, c, e);
+    if (!rc)
+        rc = kubernetes_start(&c->source, c->kube, &source_events, c, e);
+    return rc ? rc : start_cluster(c, e);
 }
 
 static enum status start(struct controller *c, struct error *e)
@@ -362,6 +450,22 @@ static enum status start(struct controller *c, struct error *e)
     return start_source(c, e);
 }
 
+/* In a cluster the root comes from a Secret, later. */
+static enum status open_local_root(struct controller *c, struct error *e)
+{
+    const struct controller_config *cfg = c->config;
+    struct ca *ca = NULL;
+    enum status rc;
+
+    if (slice_empty(cfg->source))
+        return OK;
+    rc = ca_store_open(&ca, cfg->state, cfg->trust_domain, today(),
+                       cfg->root_life / NSEC_PER_SEC, e);
+    if (!rc)
+        c->authority = authority_of(ca);
+    return rc;
+}
+
 enum status controller_run(const struct controller_config *config,
                            struct error *e)
 {
@@ -370,8 +474,7 @@ enum status controller_run(const struct controller_config *config,
 
     if (rc)
         return rc;
-    rc = ca_store_open(&c.ca, config->state, config->trust_domain, today(),
-                       config->root_life / NSEC_PER_SEC, e);
+    rc = open_local_root(&c, e);
     if (rc)
         goto out;
     prepare(&c);
@@ -387,6 +490,6 @@ out:
     publisher_free(c.publisher);
     controller_metrics_free(c.metrics);
     registry_free(c.registry);
-    ca_free(c.ca);
+    authority_free(c.authority);
     return rc;
 }

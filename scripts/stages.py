@@ -168,6 +168,8 @@ def ctest(run, preset, label, minutes, prefix=()):
 
 
 def house_checks(run):
+    # First: it builds Helm, which a house check needs.
+    run.stage("chart tests", ["scripts/test-chart"], 20, tests="pytest")
     # clang-tidy wants the compile commands, which `configure` writes.
     if run.stage("configure dev", ["cmake", "--preset", "dev"], 5):
         ctest(run, "check", "house", 15)

@@ -4,8 +4,8 @@
 #include "lib/base/mem.h"
 #include "lib/mesh/identity.h"
 
-static enum status sign(const struct ca *ca, slice trust_domain, slice key,
-                        int64_t date, int64_t life, char **leaf,
+static enum status sign(const struct authority *a, slice trust_domain,
+                        slice key, int64_t date, int64_t life, char **leaf,
                         struct error *e)
 {
     struct text name;
@@ -24,16 +24,16 @@ static enum status sign(const struct ca *ca, slice trust_domain, slice key,
             .not_before = date - 60,
             .not_after = date + life,
         };
-        rc = ca_sign(ca, &r, leaf, e);
+        rc = authority_sign(a, &r, leaf, e);
     }
     mem_free(der);
     text_fini(&name);
     return rc;
 }
 
-enum status serving_new(struct tls_settings **out, const struct ca *ca,
-                        slice trust_domain, slice bundle, int64_t date,
-                        int64_t life, int64_t *not_after, struct error *e)
+enum status serving_new(struct tls_settings **out, const struct authority *a,
+                        slice trust_domain, int64_t date, int64_t life,
+                        int64_t *not_after, struct error *e)
 {
     static const struct tls_options options = {
         .role = TLS_SERVER,
@@ -41,12 +41,13 @@ enum status serving_new(struct tls_settings **out, const struct ca *ca,
         .alpn_optional = true,
         .ask_peer = true,
     };
+    slice bundle = authority_bundle(a);
     struct tls_identity *id = NULL;
     char *key = NULL, *leaf = NULL;
     enum status rc = key_new(&key, e);
 
     if (!rc)
-        rc = sign(ca, trust_domain, slice_str(key), date, life, &leaf, e);
+        rc = sign(a, trust_domain, slice_str(key), date, life, &leaf, e);
     if (!rc)
         rc = tls_identity_new(&id, slice_str(leaf), slice_str(key), bundle, e);
     if (!rc)
@@ -58,4 +59,17 @@ enum status serving_new(struct tls_settings **out, const struct ca *ca,
         mem_wipe_free(key, strlen(key));
     mem_free(leaf);
     return rc;
+}
+
+enum status serving_client(struct tls_settings **out,
+                           const struct tls_settings *serving, slice bundle,
+                           struct error *e)
+{
+    static const struct tls_options options = {
+        .role = TLS_CLIENT,
+        .alpn = {TLS_ALPN_H2},
+    };
+
+    return tls_settings_new(out, &options, tls_settings_identity(serving),
+                            bundle, e);
 }

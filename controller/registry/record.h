@@ -67,14 +67,29 @@ struct slice_record {
     bool v6;
 };
 
+/* A probe that the kubelet sends itself, in plaintext: to a path by GET, or to a
+ * whole port. */
+struct pod_probe {
+    uint16_t port;
+    bool grpc;
+    slice path; /* with the query; empty for gRPC */
+};
+
 struct pod_record {
     slice uid, service_account, node;
     slice *ips; /* canonical */
     uint32_t ips_len;
+    slice *node_ips; /* canonical */
+    uint32_t node_ips_len;
+    struct pod_probe *probes;
+    uint32_t probes_len;
     uint16_t *ports; /* TCP container ports, sidecar's own left out */
     uint32_t ports_len;
     struct mesh_settings settings;
-    bool meshed; /* its spec holds our sidecar */
+    bool meshed;      /* its spec holds our sidecar */
+    bool proxy_ready; /* the kubelet says so of the sidecar */
+    slice
+        init_problem; /* what tulle-init or the sidecar died of; may be empty */
     bool host_network;
     bool live;        /* has not ended: its addresses are its own */
     bool terminating; /* being deleted */
@@ -82,6 +97,7 @@ struct pod_record {
 
 struct namespace_record {
     struct mesh_settings settings;
+    bool terminating; /* being deleted: nothing can be made in it */
 };
 
 enum { RECORD_BYTES_MAX = 4 << 20 };

@@ -28,6 +28,11 @@ CHECKED enum status resolve(const struct registry *r,
                             enum view_kind kind, const struct client *c,
                             slice key, struct view **out, struct error *e);
 
+/* What holds for a pod: its own word, its namespace's, or the default. */
+enum mtls_mode resolve_mtls(const struct registry *r,
+                            const struct resolve_settings *s,
+                            const struct record *pod);
+
 /* The topics whose change may change that view; returns how many. */
 enum { RESOLVE_TOPICS = 3 };
 struct topics {

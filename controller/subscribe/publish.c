@@ -122,6 +122,18 @@ void publisher_leave(struct seat *seat)
     seat->session = NULL;
 }
 
+void publisher_states(const struct publisher *p,
+                      void (*fn)(void *arg, const struct proxy_state *s),
+                      void *arg)
+{
+    LIST_EACH(node, &p->seats) {
+        struct proxy_state state;
+
+        session_state(CONTAINER_OF(node, struct seat, node)->session, &state);
+        fn(arg, &state);
+    }
+}
+
 size_t publisher_sessions(const struct publisher *p)
 {
     size_t n = 0;

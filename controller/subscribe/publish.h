@@ -34,6 +34,10 @@ void publisher_leave(struct seat *seat);
 
 /* Views that depend on this topic must be computed again: the bundle. */
 void publisher_touch(struct publisher *p, slice topic);
+/* Tells the state of each session. */
+void publisher_states(const struct publisher *p,
+                      void (*fn)(void *arg, const struct proxy_state *s),
+                      void *arg);
 size_t publisher_sessions(const struct publisher *p);
 size_t publisher_in_sync(const struct publisher *p);
 size_t publisher_feeds(const struct publisher *p);

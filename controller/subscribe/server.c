@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A call is one request: routed by its head, then either a certificate (body
- * collected, one answer) or a session (lines in, lines out until either ends).
+ * collected, one answer, perhaps later) or a session (lines in, lines out until either ends).
  * It ends with its exchange: on_done, on_reset, or our own reset. */
 #include "controller/subscribe/server.h"
 
@@ -20,16 +20,19 @@ struct mesh_api {
     slice trust_domain;
     struct issuer *issuer;
     struct publisher *publisher;
+    struct gather *gather;
     struct list calls;
+    struct timer beat; /* of replicas */
     struct reap reap;
     size_t calls_len;
-    bool draining;
+    bool draining, leading, shedding;
 };
 
 enum call_kind {
     CALL_NEW,
     CALL_CERTIFICATE,
     CALL_SESSION,
+    CALL_REPLICA,
     CALL_ANSWERED, /* what still comes is of no interest */
 };
 
@@ -40,7 +43,10 @@ struct call {
     const struct tls_peer *peer; /* lives as long as the exchange */
     enum call_kind kind;
     struct text body;
+    struct arena arena; /* of the decoded body */
+    struct issue_job job;
     struct seat seat;
+    struct replica replica;
     struct reap reap;
 };
 
@@ -52,6 +58,7 @@ static void call_free(struct reap *r)
 
     publisher_leave(&c->seat);
     text_fini(&c->body);
+    arena_reset(&c->arena);
     mem_free(c);
 }
 
@@ -62,6 +69,8 @@ static void call_over(struct call *c)
     if (!c->x)
         return;
     c->x = NULL;
+    issuer_cancel(&c->job);
+    gather_leave(&c->replica);
     list_remove(&c->node);
     c->api->calls_len--;
     loop_reap(c->api->loop, &c->reap, call_free);
@@ -116,6 +125,9 @@ static unsigned status_of(enum status rc)
         return 403;
     case ERR_RESOURCES:
         return 429;
+    case ERR_AGAIN:
+    case ERR_IO:
+        return 503; /* not the caller's fault: it comes again */
     default:
         return 500;
     }
@@ -124,8 +136,8 @@ static unsigned status_of(enum status rc)
 static void answer_certificate(struct call *c, const struct issued *is)
 {
     struct certificate_answer a = {
-        .chain = slice_str(is->leaf),
-        .bundle = c->api->issuer->bundle,
+        .chain = slice_str(is->chain),
+        .bundle = authority_bundle(c->api->issuer->authority),
         .renew_at = is->grant.renew_at,
     };
     struct text body;
@@ -143,25 +155,30 @@ static void answer_certificate(struct call *c, const struct issued *is)
     text_fini(&body);
 }
 
+static void on_issued(struct issue_job *job, enum status rc,
+                      const struct issued *is, const struct error *e)
+{
+    struct call *c = CONTAINER_OF(job, struct call, job);
+
+    if (rc)
+        refuse(c, status_of(rc), e->text);
+    else
+        answer_certificate(c, is);
+}
+
 static void issue(struct call *c)
 {
     struct certificate_request req;
-    struct issued is = {0};
-    struct arena arena;
     struct error e;
-    enum status rc;
+    enum status rc = certificate_request_decode(text_slice(&c->body), &c->arena,
+                                                &req, &e);
 
-    arena_init(&arena, 2 * CERTIFICATE_BODY_MAX);
-    rc = certificate_request_decode(text_slice(&c->body), &arena, &req, &e);
-    if (!rc)
-        rc = issuer_issue(c->api->issuer, &req, c->peer, loop_now(c->api->loop),
-                          clock_real_ns() / NSEC_PER_SEC, &is, &e);
     if (rc)
         refuse(c, status_of(rc), e.text);
     else
-        answer_certificate(c, &is);
-    mem_free(is.leaf);
-    arena_reset(&arena);
+        issuer_begin(c->api->issuer, &c->job, &req, c->peer,
+                     loop_now(c->api->loop), clock_real_ns() / NSEC_PER_SEC,
+                     on_issued);
 }
 
 static void certificate_body(struct call *c, slice data, bool end)
@@ -229,9 +246,14 @@ static void session_begin(struct call *c, bool end)
         refuse(c, 403, "a session needs the certificate of a workload");
         return;
     }
-    if (c->api->draining || end) {
-        refuse(c, c->api->draining ? 503 : 400,
-               end ? "a session needs a body" : "this controller is leaving");
+    if (end) {
+        refuse(c, 400, "a session needs a body");
+        return;
+    }
+    if (c->api->draining || c->api->shedding) {
+        refuse(c, 503,
+               c->api->draining ? "this controller is leaving"
+                                : "this controller has lost the API server");
         return;
     }
     c->kind = CALL_SESSION;
@@ -253,6 +275,63 @@ static void session_body(struct call *c, slice data, bool end)
         exchange_send_body(c->x, SLICE_NONE, true);
 }
 
+/* --- POST /v1/replica --- */
+
+static void on_silent(struct replica *r)
+{
+    struct call *c = CONTAINER_OF(r, struct call, replica);
+
+    log_warn(&log_, "a replica is silent", "");
+    call_reset(c, RESET_TIMEOUT);
+}
+
+static void replica_begin(struct call *c, bool end)
+{
+    struct mesh_api *a = c->api;
+    struct header fields[2];
+    struct head head;
+
+    if (!c->peer || !controller_name_is(c->peer->name, a->trust_domain)) {
+        refuse(c, 403, "only controllers may say that");
+        return;
+    }
+    if (end || !a->gather || !a->leading || a->draining ||
+        gather_join(a->gather, &c->replica)) {
+        refuse(c, 503, "this controller does not lead");
+        return;
+    }
+    c->replica.on_silent = on_silent;
+    head_init_response(&head, 200, fields, 2);
+    exchange_send_head(c->x, &head, false);
+}
+
+static void replica_body(struct call *c, slice data, bool end)
+{
+    struct error e;
+
+    if (gather_input(&c->replica, data, &e)) {
+        log_warn(&log_, "a replica makes no sense", "why=" LOG_QUOTED,
+                 FMT(slice_str(e.text)));
+        call_reset(c, RESET_PROTOCOL);
+    } else if (end && !c->x->end_out) {
+        exchange_send_body(c->x, SLICE_NONE, true);
+    }
+}
+
+static void on_beat(struct timer *t)
+{
+    struct mesh_api *a = CONTAINER_OF(t, struct mesh_api, beat);
+
+    LIST_EACH(node, &a->calls) {
+        struct call *c = CONTAINER_OF(node, struct call, node);
+
+        if (c->kind == CALL_REPLICA && !c->x->end_out)
+            exchange_send_body(c->x, SLICE("{\"type\":\"heartbeat\"}\n"),
+                               false);
+    }
+    timer_set(&a->loop->timers, t, loop_now(a->loop) + REPLICA_BEAT);
+}
+
 /* --- exchange --- */
 
 static void route(struct call *c, const struct head *head, bool end)
@@ -264,12 +343,16 @@ static void route(struct call *c, const struct head *head, bool end)
         c->kind = CALL_CERTIFICATE;
     else if (slice_eq(path, SLICE("/v1/session")))
         c->kind = CALL_SESSION;
+    else if (slice_eq(path, SLICE("/v1/replica")))
+        c->kind = CALL_REPLICA;
     if (c->kind == CALL_NEW)
         refuse(c, 404, "there is no such page here");
     else if (head->method_id != HTTP_POST)
         refuse(c, 405, "only POST");
     else if (c->kind == CALL_SESSION)
         session_begin(c, end);
+    else if (c->kind == CALL_REPLICA)
+        replica_begin(c, end);
     else if (end)
         certificate_body(c, SLICE_NONE, true);
 }
@@ -287,6 +370,8 @@ static void on_body(struct exchange *x, slice data, bool end)
         session_body(c, data, end);
     else if (c->kind == CALL_CERTIFICATE)
         certificate_body(c, data, end);
+    else if (c->kind == CALL_REPLICA)
+        replica_body(c, data, end);
     if (c->x)
         exchange_consumed(x, data.len);
 }
@@ -339,6 +424,7 @@ static void on_request(void *arg, struct exchange *x,
     c->x = x;
     c->peer = peer;
     text_init(&c->body, CERTIFICATE_BODY_MAX);
+    arena_init(&c->arena, 2 * CERTIFICATE_BODY_MAX);
     list_init(&c->seat.node);
     list_push_back(&a->calls, &c->node);
     a->calls_len++;
@@ -363,6 +449,8 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
     a->trust_domain = opt->trust_domain;
     a->issuer = opt->issuer;
     a->publisher = opt->publisher;
+    a->gather = opt->gather;
+    timer_init(&a->beat, on_beat);
     list_init(&a->calls);
     /* Sessions watch over silence themselves, and sooner. */
     http.limits.body_timeout = 60 * NSEC_PER_SEC;
@@ -371,6 +459,8 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
         mem_free(a);
         return rc;
     }
+    if (a->gather)
+        timer_set(&l->timers, &a->beat, loop_now(l) + REPLICA_BEAT);
     *out = a;
     return OK;
 }
@@ -385,15 +475,36 @@ void mesh_api_set_tls(struct mesh_api *a, struct tls_settings *tls)
     http_server_set_tls(a->http, tls);
 }
 
-void mesh_api_drain(struct mesh_api *a)
+/* Tells all of a kind that we are through: they come again, elsewhere. */
+static void end_all(struct mesh_api *a, enum call_kind kind)
 {
-    a->draining = true;
     LIST_EACH(node, &a->calls) {
         struct call *c = CONTAINER_OF(node, struct call, node);
 
-        if (c->kind == CALL_SESSION)
+        if (c->kind == kind && !c->x->end_out)
             exchange_send_body(c->x, SLICE_NONE, true);
     }
+}
+
+void mesh_api_lead(struct mesh_api *a, bool leading)
+{
+    a->leading = leading;
+    if (!leading)
+        end_all(a, CALL_REPLICA);
+}
+
+void mesh_api_shed(struct mesh_api *a, bool shed)
+{
+    a->shedding = shed;
+    if (shed)
+        end_all(a, CALL_SESSION);
+}
+
+void mesh_api_drain(struct mesh_api *a)
+{
+    a->draining = true;
+    end_all(a, CALL_SESSION);
+    end_all(a, CALL_REPLICA);
     http_server_drain(a->http);
 }
 
@@ -415,6 +526,7 @@ void mesh_api_close(struct mesh_api *a)
         return;
     while ((node = a->calls.next) != &a->calls)
         call_reset(CONTAINER_OF(node, struct call, node), RESET_CANCELED);
+    timer_stop(&a->loop->timers, &a->beat);
     http_server_close(a->http);
     a->http = NULL;
     loop_reap(a->loop, &a->reap, mesh_api_free);

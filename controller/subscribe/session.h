@@ -62,6 +62,22 @@ void session_tick(struct session *s, int64_t now, int64_t date);
  * of the proxy's, which may have bytes waiting. */
 void session_slept(struct session *s, int64_t ns);
 
+/* What can be said of a proxy, as of now. Slices borrow from whoever gives it. */
+struct proxy_state {
+    slice ns, pod, uid; /* from its certificate */
+    slice identity;     /* spiffe://... */
+    slice version;      /* of the proxy */
+    slice config;       /* hash of the workload view that it has in force */
+    slice mtls;         /* "permissive" or "strict": in force there */
+    slice problem;      /* why it refused what it was told; empty: nothing */
+    bool in_sync;
+    int64_t cert_not_after; /* seconds since 1970 */
+    /* Since the proxy started, as it last reported. */
+    uint64_t requests, failures, connections, secured;
+};
+/* Borrows until the session's next input or flush. */
+void session_state(const struct session *s, struct proxy_state *out);
+
 bool session_is_over(const struct session *s);
 /* Nothing dirty, and everything that was sent was acknowledged. */
 bool session_in_sync(const struct session *s);

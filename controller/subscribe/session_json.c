@@ -1,9 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /v1/sessions. */
+/* What a session says of its proxy: to the tables of the mesh, and to people
+ * (GET /v1/sessions). */
 #include "controller/subscribe/session_parts.h"
 
 #include "lib/base/clock.h"
 #include "lib/json/json_write.h"
+
+static slice first_nack(const struct session *s)
+{
+    void *value;
+    slice key;
+    size_t i = 0;
+
+    while (map_next(&s->subs, &i, &key, &value)) {
+        const struct subscription *sub = value;
+
+        if (sub->nack)
+            return slice_str(sub->nack);
+    }
+    return SLICE_NONE;
+}
+
+/* Of the workload view, what the proxy has acknowledged; the view in force here
+ * may be a newer one. */
+static void workload_state(const struct session *s, struct proxy_state *out)
+{
+    const struct subscription *sub = session_find(s, VIEW_WORKLOAD, SLICE(""));
+    const struct view *v = sub ? sub->feed->view : NULL;
+
+    if (!sub)
+        return;
+    out->config = slice_str(sub->acked);
+    if (v && slice_eq(slice_str(v->hash), out->config))
+        out->mtls = slice_str(v->workload.mtls == MTLS_STRICT ? "strict"
+                                                              : "permissive");
+}
+
+void session_state(const struct session *s, struct proxy_state *out)
+{
+    *out = (struct proxy_state){
+        .ns = s->client.ns,
+        .pod = s->client.pod,
+        .uid = s->client.uid,
+        .identity = slice_str(s->name),
+        .version = slice_str(s->version),
+        .problem = first_nack(s),
+        .in_sync = session_in_sync(s),
+        .cert_not_after = s->cert_not_after,
+        .requests = s->report.requests,
+        .failures = s->report.failures,
+        .connections = s->report.connections,
+        .secured = s->report.secured,
+    };
+    workload_state(s, out);
+    if (s->report.any && s->report.cert_not_after > out->cert_not_after)
+        out->cert_not_after = s->report.cert_not_after;
+}
 
 static void sub_json(const struct subscription *sub, struct json_write *w)
 {

@@ -14,6 +14,8 @@ enum status decode_namespace(struct json obj, struct record **out,
         record_unref(r);
         return rc;
     }
+    r->space.terminating =
+        json_present(json_get(json_get(obj, "metadata"), "deletionTimestamp"));
     *out = r;
     return OK;
 }

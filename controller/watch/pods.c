@@ -5,7 +5,7 @@
 #include "lib/mesh/identity.h"
 #include "lib/mesh/labels.h"
 
-enum { PORTS_MAX = 1000, IPS_MAX = 16 };
+enum { PORTS_MAX = 1000, IPS_MAX = 16, PROBLEM_TEXT_MAX = 512 };
 
 typedef VEC(uint16_t) port_list;
 
@@ -153,6 +153,75 @@ static enum status decode_ips(struct record *r, struct json status,
     return rc;
 }
 
+/* The kubelet's way to say that all goes as it should. */
+static bool on_its_way(slice reason)
+{
+    return slice_empty(reason) || slice_eq(reason, SLICE("PodInitializing")) ||
+           slice_eq(reason, SLICE("ContainerCreating"));
+}
+
+/* `text`, or what it stands for when there is none. */
+static enum status keep_problem(struct record *r, struct json v, slice reason,
+                                struct error *e)
+{
+    slice text = SLICE_NONE;
+    enum status rc = json_opt_string(v, "message", &text, e);
+
+    if (rc)
+        return rc;
+    while (text.len && (unsigned char)text.ptr[text.len - 1] <= ' ')
+        text.len--;
+    if (slice_empty(text))
+        text = reason;
+    text = slice_sub(text, 0, PROBLEM_TEXT_MAX);
+    rc = arena_copy(&r->arena, text, &r->pod.init_problem);
+    return rc ? json_error(v, rc, e, "is too long") : OK;
+}
+
+/* Why one of our containers does not run, for people: its last words, or the
+ * reason that the kubelet gives. Nothing while it runs or has ended well. */
+static enum status decode_problem(struct record *r, struct json container,
+                                  struct error *e)
+{
+    struct json state = json_get(container, "state");
+    struct json waiting = json_get(state, "waiting");
+    struct json dead = json_get(state, "terminated");
+    slice reason = SLICE_NONE;
+    int64_t code = 0;
+    enum status rc = json_opt_string(waiting, "reason", &reason, e);
+
+    if (json_present(waiting))
+        dead = json_get(json_get(container, "lastState"), "terminated");
+    if (!rc)
+        rc = json_opt_int(dead, "exitCode", INT32_MIN, INT32_MAX, &code, e);
+    if (!rc && code != 0)
+        rc = json_opt_string(dead, "reason", &reason, e);
+    if (rc || (code == 0 && on_its_way(reason)))
+        return rc;
+    return keep_problem(r, code ? dead : waiting, reason, e);
+}
+
+static enum status decode_sidecar(struct record *r, struct json status,
+                                  struct error *e)
+{
+    struct json all = {0};
+    enum status rc = json_opt_array(status, "initContainerStatuses", &all, e);
+
+    for (struct json i = json_first(all); json_present(i) && !rc;
+         i = json_next(i)) {
+        slice name = SLICE_NONE;
+
+        rc = json_opt_string(i, "name", &name, e);
+        if (!rc && slice_eq(name, SLICE(CONTAINER_PROXY)))
+            rc = json_opt_bool(i, "ready", &r->pod.proxy_ready, e);
+        else if (!rc && !slice_eq(name, SLICE(CONTAINER_INIT)))
+            continue;
+        if (!rc)
+            rc = decode_problem(r, i, e);
+    }
+    return rc;
+}
+
 static enum status decode_status(struct record *r, struct json obj,
                                  struct error *e)
 {
@@ -170,6 +239,8 @@ static enum status decode_status(struct record *r, struct json obj,
                   !slice_eq(phase, SLICE("Failed"));
     if (!rc)
         rc = decode_ips(r, status, e);
+    if (!rc)
+        rc = decode_sidecar(r, status, e);
     return rc;
 }
 
@@ -187,6 +258,8 @@ enum status decode_pod(struct json obj, struct record **out, struct error *e)
         rc = decode_spec(r, obj, e);
     if (!rc)
         rc = decode_status(r, obj, e);
+    if (!rc)
+        rc = decode_pod_probes(r, obj, e);
     if (rc) {
         record_unref(r);
         return rc;

@@ -167,7 +167,15 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    exchange_got_head(&s->x, &head, end);
+    if (!head.upgrade) {
+        exchange_got_head(&s->x, &head, end);
+        return;
+    }
+    s->pieces = head.chunked || head.content_length >= 0;
+    head.chunked = false; /* HTTP/1's: this was our mark's */
+    exchange_got_head(&s->x, &head, !s->pieces);
+    if (end)
+        h2_upgrade_got_end(s);
 }
 
 /* No tunnel came of it: the request was its head alone. */
@@ -192,16 +200,20 @@ static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    if (s->upgrade.len && !h2_head_upgrade_ignored(&head) &&
+    bool asked = s->upgrade.len || head.status == 426;
+    if (asked && !h2_head_upgrade_ignored(&head) && s->upgrade.len &&
         head.status >= 200 && head.status < 300) {
         head.status = 101;
         head.upgrade = true;
-        head.protocol = s->upgrade;
+        if (slice_empty(head.protocol))
+            head.protocol = s->upgrade;
     }
-    if (s->x.connect && head.status >= 200 &&
+    if (s->x.connect && !s->x.upgrade && head.status >= 200 &&
         !exchange_grants_tunnel(&s->x, &head))
         end_request(s);
     exchange_got_head(&s->x, &head, end);
+    if (s->x.upgrade && !s->x.over)
+        h2_resume_data(s); /* its end has waited for this */
 }
 
 static void got_trailers(struct h2_conn *h, struct h2_stream *s)
@@ -210,6 +222,10 @@ static void got_trailers(struct h2_conn *h, struct h2_stream *s)
     struct headers list = {.at = fields, .cap = HTTP_HEADERS_MAX};
     if (h->block->over) {
         refuse_stream(h, s, RESET_LIMIT);
+        return;
+    }
+    if (s->x.server && s->x.upgrade) { /* they end a tunnel, or nothing */
+        h2_upgrade_got_end(s);
         return;
     }
     h2_head_trailers(h->block, &list);
@@ -256,6 +272,14 @@ static void got_goaway(struct h2_conn *h)
         h->c.events->on_draining(&h->c);
 }
 
+static void got_end(struct h2_stream *s)
+{
+    if (s->x.server && s->x.upgrade)
+        h2_upgrade_got_end(s);
+    else
+        exchange_got_body(&s->x, SLICE_NONE, true);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
@@ -273,11 +297,13 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         got_goaway(h);
     if (!s)
         return 0;
+    if (f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+        (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA))
+        s->end_got = true;
     if (f->hd.type == NGHTTP2_HEADERS)
         got_headers(h, s, f);
-    else if (f->hd.type == NGHTTP2_DATA &&
-             (f->hd.flags & NGHTTP2_FLAG_END_STREAM) && !s->x.over)
-        exchange_got_body(&s->x, SLICE_NONE, true);
+    else if (f->hd.type == NGHTTP2_DATA && s->end_got && !s->x.over)
+        got_end(s);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -306,7 +332,10 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id,
     s->heard = loop_now(h->c.loop);
     h->held += len;
     h2_count_bulk(s, len);
-    exchange_got_body(&s->x, slice_of(ptr, len), false);
+    if (s->x.server && s->x.upgrade)
+        h2_upgrade_got(s, slice_of(ptr, len));
+    else
+        exchange_got_body(&s->x, slice_of(ptr, len), false);
     grow_window(h, s);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -341,21 +370,19 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
     if (s->owed)
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);
-    bool clean = code == NGHTTP2_NO_ERROR && s->end_sent &&
-                 (s->x.end_in || (s->x.server && !s->x.tunnel));
-    if (clean)
+    if (code == NGHTTP2_NO_ERROR && s->end_sent && s->x.end_in)
         exchange_finish(&s->x);
     else if (!h->c.server && !s->head_sent)
         exchange_broke(&s->x, RESET_REFUSED);
     else if (s->x.events)
-        exchange_broke(&s->x, why_closed(code));
+        h2_stream_cut(s, why_closed(code));
     if (!h->c.server && !h->c.draining && !h->c.closed && h->c.events->on_ready)
         h->c.events->on_ready(&h->c);
     return 0;
 }
 
 /* A response that has gone out before the request was read to its end resets the
- * rest of the request. */
+ * rest of the request, unless that is wanted. */
 static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
@@ -372,7 +399,7 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     s->end_sent = true;
-    if (h->c.server && !s->x.end_in && !s->x.tunnel)
+    if (h->c.server && h2_unwanted(s))
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_NO_ERROR);
     return 0;

@@ -29,6 +29,7 @@ struct h2_stream *h2_stream_new(struct h2_conn *h)
     s->h = h;
     s->progress = s->heard = loop_now(h->c.loop);
     bufq_init(&s->out, &h->c.loop->chunks);
+    bufq_init(&s->early, &h->c.loop->chunks);
     list_push_back(&h->streams, &s->node);
     h->c.running++;
     return s;
@@ -38,6 +39,7 @@ static void reap_stream(struct reap *r)
 {
     struct h2_stream *s = CONTAINER_OF(r, struct h2_stream, reap);
     bufq_fini(&s->out);
+    bufq_fini(&s->early);
     exchange_fini(&s->x);
     mem_free(s);
 }
@@ -48,6 +50,15 @@ void h2_stream_free(struct h2_stream *s)
     s->h->c.running--;
     s->h->held -= s->owed;
     loop_reap(s->h->c.loop, &s->reap, reap_stream);
+}
+
+void h2_stream_cut(struct h2_stream *s, enum reset_why why)
+{
+    bool whole = s->x.server ? s->end_sent : s->x.end_in;
+    if (whole && !s->x.tunnel)
+        exchange_finish(&s->x);
+    else
+        exchange_broke(&s->x, why);
 }
 
 static void close_conn(struct h2_conn *h, enum stream_close how,
@@ -102,7 +113,7 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
         struct h2_stream *s = CONTAINER_OF(h->streams.next, struct h2_stream,
                                            node);
         h2_stream_free(s);
-        exchange_broke(&s->x, why_lost(s, rc));
+        h2_stream_cut(s, why_lost(s, rc));
     }
     h->c.events->on_closed(&h->c, rc);
 }
@@ -207,13 +218,14 @@ static const struct stream_events stream_events = {
 /* ---- time ---- */
 
 /* The peer reads nothing of an answer, or leaves us waiting for the rest of a
- * request that was not answered yet. Once it was, both may rest for as long as
- * they like, as in a conversation. */
+ * request whose answer has not begun, or has ended. Between, both may rest for as
+ * long as they like, as in a conversation. */
 static bool stuck(const struct h2_stream *s, int64_t now, int64_t patience)
 {
     const struct exchange *x = &s->x;
-    bool owes = x->server && x->head_in && !x->end_in && !x->head_out &&
-                !x->connect && s->owed == 0;
+    bool asking = x->head_in && !x->end_in && (!x->connect || x->upgrade);
+    bool owes = x->server && asking && (!x->head_out || x->end_out) &&
+                s->owed == 0;
     return (s->out.len && now - s->progress >= patience) ||
            (owes && now - s->heard >= patience);
 }
@@ -227,7 +239,7 @@ static void look_for_stuck(struct h2_conn *h, int64_t now)
             continue;
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_CANCEL);
-        exchange_broke(&s->x, RESET_TIMEOUT);
+        h2_stream_cut(s, RESET_TIMEOUT);
         if (h->c.closed)
             return;
         h2_wake(h);

@@ -73,7 +73,8 @@ struct head {
                         empty for HTTP/1.0 */
     slice path;      /* path and query: what goes on, "/" for an empty one,
                         "*" for OPTIONS * */
-    slice protocol;  /* with `upgrade`: value of Upgrade, or HTTP/2 :protocol */
+    slice protocol;  /* with `upgrade`: those asked for, by commas, or the one
+                        granted; of a 426: those the server would grant */
     uint8_t method_id; /* enum http_method */
     /* response */
     uint16_t status;

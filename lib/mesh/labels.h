@@ -28,15 +28,52 @@
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 
-/* The containers that make a pod meshed. */
+/* What the injector says on a pod: the version of what it added, or why it
+ * added nothing. */
+#define ANNOTATION_INJECTED "tulle.dev/injected"
+#define ANNOTATION_NOT_INJECTED "tulle.dev/not-injected"
+#define ANNOTATION_PREFIX "tulle.dev/"
+
+/* The roots, in every namespace that may have meshed pods. */
+#define TRUST_BUNDLE_NAME "tulle-trust-bundle" /* a ConfigMap */
+#define TRUST_BUNDLE_KEY "bundle.pem"
+
+/* The issuer that we make ourselves: a Secret of type kubernetes.io/tls. */
+#define CA_SECRET "tulle-ca"
+/* Who of the controllers writes. */
+#define CONTROLLER_LEASE "tulle-controller"
+
+/* The injector's webhook: the configuration (its caBundle is the leader's to
+ * write), and the Secret with its serving certificate. */
+#define WEBHOOK_NAME "tulle-injector"
+#define WEBHOOK_SECRET "tulle-injector-serving"
+#define WEBHOOK_SERVICE "tulle-injector"
+/* Field manager of what the controller applies. */
+#define FIELD_MANAGER "tulle-controller"
+
+/* The containers that make a pod meshed, and their volumes. */
 #define CONTAINER_PROXY "tulle-proxy"
 #define CONTAINER_INIT "tulle-init"
+#define VOLUME_TOKEN "tulle-token"
+#define VOLUME_BUNDLE "tulle-bundle"
+#define MOUNT_TOKEN "/var/run/secrets/tulle.dev/token"
+#define MOUNT_BUNDLE "/var/run/secrets/tulle.dev/bundle"
+#define FILE_TOKEN "token"
+
+/* Ports of the proxy in a pod; an application must not take them. */
+#define PORT_OUTBOUND 15001
+#define PORT_INBOUND 15006
+#define PORT_ADMIN 15020
+#define PORT_HEALTH 15021
 
 /* Kubernetes' own. */
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name" /* on EndpointSlices */
 #define LABEL_NAMESPACE_NAME "kubernetes.io/metadata.name"
 #define LABEL_ZONE "topology.kubernetes.io/zone"
 #define LABEL_HEADLESS "service.kubernetes.io/headless"
+#define LABEL_OS "kubernetes.io/os"
+#define ANNOTATION_MIRROR "kubernetes.io/config.mirror" /* of a static pod */
+#define ANNOTATION_DEFAULT_CONTAINER "kubectl.kubernetes.io/default-container"
 
 /* TokenReview audience, and the last part of the controller's own name. */
 #define AUDIENCE "tulle"

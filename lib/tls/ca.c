@@ -54,6 +54,12 @@ slice ca_cert_pem(const struct ca *ca)
     return slice_str(ca->cert_pem);
 }
 
+bool ca_is_root(const struct ca *ca)
+{
+    return X509_NAME_cmp(X509_get_subject_name(ca->cert),
+                         X509_get_issuer_name(ca->cert)) == 0;
+}
+
 slice ca_key_pem(const struct ca *ca)
 {
     return slice_str(ca->key_pem);
@@ -279,9 +285,11 @@ static enum status check_root(const struct ca *ca, struct error *e)
         rc = pem_error(e, ERR_INVALID, "root: it cannot sign");
         goto out;
     }
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT |
-                                      X509_V_FLAG_CHECK_SS_SIGNATURE |
-                                      X509_V_FLAG_NO_CHECK_TIME);
+    /* An intermediate is as good as a root here: its own root is looked for by
+     * chain_check. */
+    X509_STORE_CTX_set_flags(
+        ctx, X509_V_FLAG_X509_STRICT | X509_V_FLAG_CHECK_SS_SIGNATURE |
+                 X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
     if (X509_verify_cert(ctx) != 1)
         rc = error_set(
             e, ERR_INVALID, "root: %s",

@@ -39,6 +39,8 @@ slice ca_cert_pem(const struct ca *ca);
 slice ca_key_pem(const struct ca *ca);
 slice ca_trust_domain(const struct ca *ca);
 int64_t ca_not_after(const struct ca *ca);
+/* Self-signed; else it is an intermediate, whose root is elsewhere. */
+bool ca_is_root(const struct ca *ca);
 
 struct cert_request {
     slice public_der; /* from csr_check, or of a key of our own */
@@ -62,6 +64,14 @@ CHECKED enum status cert_dates(slice pem, int64_t *not_before,
 /* Trust domain in the URI of the first certificate of a PEM of roots: heap, empty
  * when it names none. */
 CHECKED enum status cert_root_domain(slice pem, char **domain, struct error *e);
+/* The certificates of several PEM texts (each may be empty), each once, in their
+ * order. Heap; empty when there is none. At most 64. */
+CHECKED enum status certs_merge(const slice *pems, size_t n, char **out,
+                                struct error *e);
+/* Does this chain, leaf first, lead to one of `roots_pem`, by the rules that
+ * peers in the mesh apply? Whatever the date is. */
+CHECKED enum status chain_check(slice chain_pem, slice roots_pem,
+                                struct error *e);
 /* Hex SHA-256 of bytes, for fingerprints and content hashes: 64 characters. */
 void sha256_hex(slice bytes, char out[65]);
 /* `n` random bytes as hex (2n characters and a 0), from OpenSSL. */

@@ -104,25 +104,57 @@ static void hash_identity(struct tls_identity *id, slice roots_pem)
     text_fini(&t);
 }
 
+static struct tls_identity *identity_alloc(void)
+{
+    struct tls_identity *id = MEM_NEW(struct tls_identity);
+
+    shared_init(&id->refs);
+    arena_init(&id->arena, 2 * NAME_LIMIT);
+    return id;
+}
+
+static enum status load_pair(struct tls_identity *id, slice chain_pem,
+                             slice key_pem, struct error *e)
+{
+    enum status rc = load_chain(id, chain_pem, e);
+
+    if (!rc)
+        rc = pem_key(key_pem, &id->key, e);
+    if (!rc && X509_check_private_key(id->leaf, id->key) != 1)
+        rc = pem_error(e, ERR_INVALID, "certificate and key do not match");
+    return rc;
+}
+
+enum status tls_identity_new_plain(struct tls_identity **out, slice chain_pem,
+                                   slice key_pem, struct error *e)
+{
+    struct tls_identity *id = identity_alloc();
+    enum status rc = load_pair(id, chain_pem, key_pem, e);
+
+    *out = NULL;
+    if (!rc) {
+        id->roots = X509_STORE_new(); /* none */
+        hash_identity(id, chain_pem);
+        rc = id->roots ? OK : pem_error(e, ERR_RESOURCES, "roots");
+    }
+    if (rc)
+        identity_free(id);
+    else
+        *out = id;
+    ERR_clear_error();
+    return rc;
+}
+
 enum status tls_identity_new(struct tls_identity **out, slice chain_pem,
                              slice key_pem, slice roots_pem, struct error *e)
 {
-    struct tls_identity *id = MEM_NEW(struct tls_identity);
+    struct tls_identity *id = identity_alloc();
     enum status rc;
 
     *out = NULL;
-    shared_init(&id->refs);
-    arena_init(&id->arena, 2 * NAME_LIMIT);
-    rc = load_chain(id, chain_pem, e);
+    rc = load_pair(id, chain_pem, key_pem, e);
     if (rc)
         goto out;
-    rc = pem_key(key_pem, &id->key, e);
-    if (rc)
-        goto out;
-    if (X509_check_private_key(id->leaf, id->key) != 1) {
-        rc = pem_error(e, ERR_INVALID, "certificate and key do not match");
-        goto out;
-    }
     rc = load_name(id, e);
     if (rc)
         goto out;

@@ -24,9 +24,14 @@ struct tls_identity;
 CHECKED enum status tls_identity_new(struct tls_identity **out, slice chain_pem,
                                      slice key_pem, slice roots_pem,
                                      struct error *e);
+/* For a server that asks nobody for a certificate, whose clients know it by a DNS
+ * name: no roots, and no SPIFFE name. */
+CHECKED enum status tls_identity_new_plain(struct tls_identity **out,
+                                           slice chain_pem, slice key_pem,
+                                           struct error *e);
 struct tls_identity *tls_identity_ref(struct tls_identity *id);
 void tls_identity_unref(struct tls_identity *id);
-/* spiffe://... of the leaf. Borrows from the identity. */
+/* spiffe://... of the leaf; empty of a plain one. Borrows from the identity. */
 slice tls_identity_name(const struct tls_identity *id);
 /* Seconds since 1970. */
 int64_t tls_identity_not_before(const struct tls_identity *id);
@@ -48,9 +53,13 @@ struct tls_options {
      * (A client always verifies the server.) */
     bool ask_peer, require_peer;
     bool resume; /* stateful session resumption, never tickets */
+    /* Client without identity: whoever answers is taken, by TLS 1.2 too, and
+     * stays nameless. For a probe, which asks as the kubelet does: whether there
+     * is life, not whose. */
+    bool any_peer;
 };
 
-/* TLS 1.3 only. `id` may be NULL for a client without certificate: then
+/* TLS 1.3 only (but for `any_peer`). `id` may be NULL for a client without certificate: then
  * `roots_pem` gives the roots. Shares `id`. Gives a reference. */
 CHECKED enum status tls_settings_new(struct tls_settings **out,
                                      const struct tls_options *opt,

@@ -26,7 +26,8 @@
 enum {
     RECORD = 16384,
     LOWER_HIGH = 262144, /* ciphertext queued below before we wait */
-    HELD_MAX = 65536,    /* ciphertext kept during a handshake */
+    LOWER_MAX = LOWER_HIGH + 2 * RECORD, /* with what TLS answers by itself */
+    HELD_MAX = 65536, /* ciphertext kept during a handshake */
     HANDSHAKE_STEPS = 4,
 };
 
@@ -317,6 +318,10 @@ static void on_lower_data(struct stream *lower, const char *ptr, size_t len)
     if (t->state == TLS_HANDSHAKING &&
         t->held.len + len > HELD_MAX + LOOP_LENT) {
         handshake_failed(t, ERR_TLS, "handshake too long");
+        return;
+    }
+    if (t->state == TLS_OPEN && stream_queued(t->lower) > LOWER_MAX) {
+        fail(t, ERR_TLS); /* key updates whose answers nobody reads */
         return;
     }
     t->in = ptr;

@@ -5,11 +5,11 @@
 #include "lib/yaml/yaml.h"
 
 #include <assert.h>
-#include <yaml.h>
 
 #include "lib/base/mem.h"
 #include "lib/base/vec.h"
 #include "lib/json/json_build.h"
+#include "lib/yaml/events.h"
 #include "lib/yaml/scalar.h"
 
 struct reader {
@@ -188,8 +188,10 @@ static enum status on_document_end(struct reader *r, const yaml_event_t *ev)
     return OK;
 }
 
-static enum status on_event(struct reader *r, const yaml_event_t *ev)
+static enum status on_event(void *arg, const yaml_event_t *ev)
 {
+    struct reader *r = arg;
+
     switch (ev->type) {
     case YAML_DOCUMENT_START_EVENT:
         r->empty = false;
@@ -219,85 +221,19 @@ static enum status on_event(struct reader *r, const yaml_event_t *ev)
 
 /* ---- a file ---- */
 
-static enum status refuse_syntax(struct reader *r, const yaml_parser_t *p)
-{
-    const char *why = p->problem ? p->problem : "not YAML";
-
-    if (p->error == YAML_MEMORY_ERROR)
-        return refuse(r, ERR_RESOURCES, p->mark, "no memory");
-    /* The bytes are no characters: libyaml knows the offset only. */
-    if (p->error == YAML_READER_ERROR)
-        return error_set(r->e, ERR_INVALID, "%.*s: %s at byte %zu",
-                         FMT(r->source), why, p->problem_offset);
-    if (!p->context)
-        return refuse(r, ERR_INVALID, p->problem_mark, why);
-    return error_set(r->e, ERR_INVALID, "%.*s:%zu:%zu: %s, %s", FMT(r->source),
-                     p->problem_mark.line + 1, p->problem_mark.column + 1, why,
-                     p->context);
-}
-
-static enum status read_events(struct reader *r, yaml_parser_t *parser)
-{
-    bool more = true;
-
-    while (more) {
-        yaml_event_t ev;
-        enum status rc;
-        if (!yaml_parser_parse(parser, &ev))
-            return refuse_syntax(r, parser);
-        rc = on_event(r, &ev);
-        more = ev.type != YAML_STREAM_END_EVENT;
-        yaml_event_delete(&ev);
-        if (rc)
-            return rc;
-    }
-    return OK;
-}
-
-/* libyaml compares each %TAG with all before it: a file of them takes minutes.
- * Counted wherever they stand, since no manifest says it even once. */
-static bool many_tag_directives(slice text)
-{
-    enum { TAG_DIRECTIVES_MAX = 32 };
-    const slice tag = SLICE("%TAG");
-    int count = 0;
-
-    while (text.len && count <= TAG_DIRECTIVES_MAX) {
-        const char *hit = memmem(text.ptr, text.len, tag.ptr, tag.len);
-        if (!hit)
-            return false;
-        count++;
-        text = slice_sub(text, (size_t)(hit - text.ptr) + tag.len, text.len);
-    }
-    return count > TAG_DIRECTIVES_MAX;
-}
-
 enum status yaml_read(slice text, slice source, struct yaml_documents *out,
                       struct error *e)
 {
     const struct json_limits limits = {YAML_BYTES_MAX, YAML_VALUES_MAX};
     struct reader r = {.source = source, .docs = out, .e = e};
-    yaml_parser_t parser;
     enum status rc;
 
     *out = (struct yaml_documents){0};
-    if (text.len > YAML_BYTES_MAX)
-        return error_set(e, ERR_TOO_BIG, "%.*s: %zu bytes, of at most %d",
-                         FMT(source), text.len, YAML_BYTES_MAX);
-    if (many_tag_directives(text))
-        return error_set(e, ERR_TOO_BIG, "%.*s: too many %%TAG directives",
-                         FMT(source));
-    if (!yaml_parser_initialize(&parser))
-        return error_set(e, ERR_RESOURCES, "%.*s: no memory", FMT(source));
     r.build = json_build_new(source, &limits);
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(
-        &parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
-    rc = read_events(&r, &parser);
+    rc = yaml_events_read(text, source, YAML_BYTES_MAX, on_event, &r, e);
     if (rc)
         yaml_documents_fini(out);
     json_build_free(r.build);
-    yaml_parser_delete(&parser);
     return rc;
 }
 

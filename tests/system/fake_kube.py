@@ -13,7 +13,7 @@ of objects over HTTPS, and whatever can go wrong with it, on order.
 What it does as the real one: HTTP/1.1 and HTTP/2, gzip, lists in pages, streamed
 lists (sendInitialEvents), watches from a resourceVersion, bookmarks, 410;
 create, replace, delete, merge and JSON patches, server-side apply with owners of
-fields, /status, optimistic locking; bearer tokens and client certificates;
+fields, /status, optimistic locking, stringData; bearer tokens and client certificates;
 TokenReview. What it does not: validation, admission, defaults, garbage
 collection, OpenAPI. Anybody may do anything, unless fail(status=403) says so.
 
@@ -368,6 +368,9 @@ class FakeKube:
     def _store(self, key, obj):
         old = self._objects.get(key)
         meta = obj["metadata"]
+        for k, v in obj.pop("stringData", {}).items():  # of a Secret
+            obj.setdefault("data", {})[k] = base64.b64encode(
+                v.encode()).decode()
         self.version += 1
         meta["resourceVersion"] = str(self.version)
         meta["uid"] = (old or obj)["metadata"].get("uid") or str(uuid.uuid4())

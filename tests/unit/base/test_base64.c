@@ -43,7 +43,7 @@ static void both_ways(void **state)
 static void one_spelling_only(void **state)
 {
     static const char *const bad[] = {
-        "Z",     "Zg",    "Zg=",      "Zg===",    "Zh==", "Zm9=",
+        "Z",        "Zg",   "Zg=",    "Zg===",    "Zh==", "Zm9=",
         "Zm8=Zm8=", "=m9v", "Zm9v\n", "Zm 9v===", "Zm-_", "Zg=a",
     };
 

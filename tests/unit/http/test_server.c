@@ -10,7 +10,6 @@
 #include "lib/net/dial.h"
 #include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
-#include "tests/unit/net/cut.h"
 
 enum { BIG = 6 << 20 }; /* over the session window */
 
@@ -84,18 +83,13 @@ static void on_client(void *arg, enum status rc, struct http_conn *c,
     r->peer = peer ? peer->name : SLICE_NONE;
 }
 
-static void rig_dial_to(struct rig *r, const struct address *to,
-                        struct tls_settings *tls, slice expect, int64_t timeout)
-{
-    assert_int_equal(http_client_start(&r->client, &r->t.loop, to, tls, expect,
-                                       timeout, &r->limits, on_client, r),
-                     OK);
-}
-
 static void rig_dial(struct rig *r, struct tls_settings *tls, slice expect)
 {
-    rig_dial_to(r, http_server_address(r->server), tls, expect,
-                5 * NSEC_PER_SEC);
+    assert_int_equal(http_client_start(&r->client, &r->t.loop,
+                                       http_server_address(r->server), tls,
+                                       expect, 5 * NSEC_PER_SEC, &r->limits,
+                                       on_client, r),
+                     OK);
 }
 
 static void rig_connect(struct rig *r, struct tls_settings *tls)
@@ -740,54 +734,6 @@ static void test_sweep_http1(void **state)
     check_sweep(server_tls, client_tls1);
 }
 
-/* Broken after so many bytes: the client is told once, so is the call. */
-static bool cut_at(struct tls_settings *stls, struct tls_settings *ctls,
-                   enum cut_how how, size_t bytes)
-{
-    struct rig r;
-    struct cut cut;
-    struct call c = {.to_send = 3000, .at_once = 1};
-    bool started = false;
-    rig_init(&r, stls, 0);
-    cut_open(&cut, &r.t.loop, http_server_address(r.server), how, bytes);
-    if (how == CUT_STALL)
-        r.limits.body_timeout = 20 * NSEC_PER_MSEC;
-    rig_dial_to(&r, cut_address(&cut), ctls, ctls ? controller : SLICE_NONE,
-                how == CUT_STALL ? 20 * NSEC_PER_MSEC : 5 * NSEC_PER_SEC);
-    TURN_UNTIL(&r.t, r.connected || r.failed);
-    if (r.conn)
-        started = call_start(&c, r.conn, SLICE("/echo"));
-    if (started && how == CUT_STALL) /* a hanging answer is no failure */
-        TURN_UNTIL(&r.t, c.done || c.reset || cut.done);
-    else if (started)
-        TURN_UNTIL(&r.t, c.done || c.reset);
-    assert_int_equal(r.connected + r.failed, 1);
-    bool whole = c.done;
-    assert_true(whole || cut.done);
-    assert_false(c.bad);
-    if (r.conn)
-        http_conn_close(r.conn, ERR_CANCELED);
-    assert_int_equal(c.done + c.reset, started);
-    cut_close(&cut);
-    TURN_UNTIL(&r.t, http_server_connections(r.server) == 0);
-    rig_fini(&r);
-    return !whole;
-}
-
-static void test_cut_at_every_byte(void **state)
-{
-    struct tls_settings *pairs[][2] = {
-        {NULL, NULL}, {server_tls, client_tls}, {server_tls, client_tls1}};
-    (void)state;
-    for (int i = 0; i < 3; i++)
-        for (int how = 0; how < CUT_HOWS; how++) {
-            size_t n = 0;
-            while (cut_at(pairs[i][0], pairs[i][1], (enum cut_how)how, n))
-                n += how == CUT_STALL ? 997 : 71;
-            assert_true(n > 6000);
-        }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -814,7 +760,6 @@ int main(void)
         cmocka_unit_test(test_sweep_plain),
         cmocka_unit_test(test_sweep_tls),
         cmocka_unit_test(test_sweep_http1),
-        cmocka_unit_test(test_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, make_identities, free_identities);
 }

@@ -100,9 +100,9 @@ static size_t cut_at(enum cut_how how, size_t bytes, bool *whole)
     near_init(&n);
     cut_open(&cut, &n.t.loop, listener_address(n.far.listener), how, bytes);
     if (how == CUT_STALL) {
-        n.opt.dial_timeout = 20 * NSEC_PER_MSEC;
-        n.opt.ping_after = n.far.opt.ping_after = 10 * NSEC_PER_MSEC;
-        n.opt.dead_after = n.far.opt.dead_after = 20 * NSEC_PER_MSEC;
+        n.opt.dial_timeout = 200 * NSEC_PER_MSEC;
+        n.opt.ping_after = n.far.opt.ping_after = 100 * NSEC_PER_MSEC;
+        n.opt.dead_after = n.far.opt.dead_after = 200 * NSEC_PER_MSEC;
     }
     near_start(&n, cut_address(&cut), NEAR_DB);
     int64_t end = clock_mono_ns() + 20 * NSEC_PER_SEC;

@@ -268,6 +268,36 @@ static void test_reset_by_peer(void **state)
     }
 }
 
+/* Whoever still writes finds the reset before he has read what came before it,
+ * whether he reads now, later, or only when there is room again. */
+static void test_last_words_despite_writing(void **state)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        struct rig r;
+        struct ears e = {0};
+        (void)state;
+        rig_init(&r);
+        stream_own(r.s, &ears_events, &e);
+        if (!slow)
+            stream_read(r.s, true);
+        assert_int_equal(send(r.fd, "last words", 10, 0), 10);
+        peer_resets(&r);
+        stream_write(r.s, "x", 1);
+        TURN_UNTIL(&r.t, slow ? e.drains > 0 : e.fails);
+        assert_int_equal(e.got, slow ? 0 : 10);
+        stream_write(r.s, "y", 1);
+        assert_int_equal(stream_queued(r.s), 0);
+        stream_read(r.s, true);
+        TURN_UNTIL(&r.t, e.fails);
+        assert_int_equal(e.got, 10);
+        assert_int_equal(e.fails, 1);
+        assert_int_equal(e.ends, 0);
+        stream_close(r.s, STREAM_FLUSH);
+        assert_true(list_empty(&r.t.loop.lingerers));
+        rig_fini(&r);
+    }
+}
+
 /* Also while nothing is read: the queue waits for nobody. */
 static void test_reset_while_writing(void **state)
 {
@@ -366,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_flush_and_loop_end),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_reset_by_peer),
+        cmocka_unit_test(test_last_words_despite_writing),
         cmocka_unit_test(test_reset_while_writing),
         cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_back_pressure),

@@ -243,7 +243,7 @@ static void old_tokens_are_removed(void **state)
 /* --- the issuer --- */
 
 struct shop {
-    struct ca *ca;
+    struct authority *authority;
     struct issuer issuer;
     char *key, *csr, *other_csr;
 };
@@ -252,11 +252,10 @@ static void shop_init(struct shop *s, const struct folder *f)
 {
     struct error e;
 
-    *s = (struct shop){.ca = open_ca(f)};
+    *s = (struct shop){.authority = authority_of(open_ca(f))};
     s->issuer = (struct issuer){
-        .ca = s->ca,
+        .authority = s->authority,
         .state = slice_str(f->path),
-        .bundle = ca_cert_pem(s->ca),
         .rules = {.trust_domain = DOMAIN,
                   .life = 86400,
                   .renew_by_certificate = true},
@@ -278,16 +277,40 @@ static void shop_fini(struct shop *s)
     mem_free(s->key);
     mem_free(s->csr);
     mem_free(s->other_csr);
-    ca_free(s->ca);
+    authority_free(s->authority);
+}
+
+struct asked {
+    struct issue_job job;
+    enum status rc;
+    struct issued *out;
+    unsigned answers;
+};
+
+static void on_answer(struct issue_job *job, enum status rc,
+                      const struct issued *is, const struct error *e)
+{
+    struct asked *a = (struct asked *)job;
+
+    a->answers++;
+    a->rc = rc;
+    if (rc) {
+        assert_true(e->text[0]);
+        return;
+    }
+    *a->out = *is;
+    a->out->chain = mem_str(slice_str(is->chain));
 }
 
 static enum status ask(struct shop *s, const char *csr, const char *token,
                        const struct tls_peer *peer, struct issued *out)
 {
     struct certificate_request req = {slice_str(csr), slice_str(token)};
-    struct error e;
+    struct asked a = {.out = out};
 
-    return issuer_issue(&s->issuer, &req, peer, 0, NOW, out, &e);
+    issuer_begin(&s->issuer, &a.job, &req, peer, 0, NOW, on_answer);
+    assert_int_equal(a.answers, 1);
+    return a.rc;
 }
 
 static void a_failed_request_does_not_use_the_token_up(void **state)
@@ -307,9 +330,9 @@ static void a_failed_request_does_not_use_the_token_up(void **state)
     assert_int_equal(ask(&s, "nonsense", token, NULL, &out), ERR_INVALID);
     assert_int_equal(ask(&s, s.other_csr, token, NULL, &out), ERR_DENIED);
     assert_int_equal(ask(&s, s.csr, token, NULL, &out), OK);
-    assert_int_equal(cert_dates(slice_str(out.leaf), &from, &to, &e), OK);
+    assert_int_equal(cert_dates(slice_str(out.chain), &from, &to, &e), OK);
     assert_int_equal(to, NOW + 86400);
-    mem_free(out.leaf);
+    mem_free(out.chain);
     assert_int_equal(ask(&s, s.csr, token, NULL, &out), ERR_DENIED);
     assert_int_equal(s.issuer.issued, 1);
     assert_int_equal(s.issuer.refused, 3);
@@ -332,7 +355,7 @@ static void renewal_by_the_certificate_in_force(void **state)
     assert_int_equal(ask(&s, s.csr, "", &nobody, &out), ERR_DENIED);
     assert_int_equal(ask(&s, s.csr, "", &peer, &out), OK);
     assert_true(slice_eq(out.grant.pod, SLICE("shop/cart-1/u1")));
-    mem_free(out.leaf);
+    mem_free(out.chain);
     peer.not_after = NOW;
     assert_int_equal(ask(&s, s.csr, "", &peer, &out), ERR_DENIED);
     shop_fini(&s);
@@ -350,7 +373,7 @@ static void the_rate_is_bounded(void **state)
     shop_init(&s, *state);
     issue_rate_init(&s.issuer.rate, 1, 0);
     assert_int_equal(ask(&s, s.csr, "", &peer, &out), OK);
-    mem_free(out.leaf);
+    mem_free(out.chain);
     assert_int_equal(ask(&s, s.csr, "", &peer, &out), ERR_RESOURCES);
     assert_int_equal(s.issuer.limited, 1);
     shop_fini(&s);
@@ -359,17 +382,17 @@ static void the_rate_is_bounded(void **state)
 static void the_controllers_own_certificate(void **state)
 {
     struct tls_settings *tls = NULL;
-    struct ca *ca = open_ca(*state);
+    struct authority *a = authority_of(open_ca(*state));
     struct error e;
     int64_t end;
 
-    if (serving_new(&tls, ca, DOMAIN, ca_cert_pem(ca), NOW, 3600, &end, &e))
+    if (serving_new(&tls, a, DOMAIN, NOW, 3600, &end, &e))
         fail_msg("%s", e.text);
     assert_int_equal(end, NOW + 3600);
     assert_true(slice_eq(tls_identity_name(tls_settings_identity(tls)),
                          SLICE("spiffe://cluster.local/tulle/controller")));
     tls_settings_unref(tls);
-    ca_free(ca);
+    authority_free(a);
 }
 
 int main(void)

@@ -20,6 +20,7 @@ struct rig {
     struct turner t;
     char state[64];
     struct ca *ca;
+    struct authority *authority;
     struct registry *registry;
     struct resolve_settings resolve;
     struct publisher *publisher;
@@ -54,6 +55,7 @@ static void rig_init(struct rig *r)
     assert_int_equal(
         ca_store_open(&r->ca, slice_str(r->state), DOMAIN, today(), 86400, &e),
         OK);
+    r->authority = authority_of(r->ca); /* takes it */
     r->registry = registry_new();
     registry_set_synced(r->registry, true);
     r->resolve = (struct resolve_settings){DOMAIN, ca_cert_pem(r->ca),
@@ -61,15 +63,14 @@ static void rig_init(struct rig *r)
     r->publisher = publisher_new(&r->t.loop, r->registry, &r->resolve,
                                  &session_limits_default);
     r->issuer = (struct issuer){
-        .ca = r->ca,
+        .authority = r->authority,
         .state = slice_str(r->state),
-        .bundle = ca_cert_pem(r->ca),
         .rules = {DOMAIN, 3600, true, r->registry},
     };
     issue_rate_init(&r->issuer.rate, 100, 0);
-    assert_int_equal(serving_new(&opt.tls, r->ca, DOMAIN, ca_cert_pem(r->ca),
-                                 today(), 3600, &end, &e),
-                     OK);
+    assert_int_equal(
+        serving_new(&opt.tls, r->authority, DOMAIN, today(), 3600, &end, &e),
+        OK);
     assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &opt.at), OK);
     opt.issuer = &r->issuer;
     opt.publisher = r->publisher;
@@ -100,7 +101,7 @@ static void rig_fini(struct rig *r)
     turner_fini(&r->t);
     publisher_free(r->publisher);
     registry_free(r->registry);
-    ca_free(r->ca);
+    authority_free(r->authority);
     text_fini(&r->body);
     mem_free(r->key);
     snprintf(command, sizeof command, "rm -rf '%s'", r->state);

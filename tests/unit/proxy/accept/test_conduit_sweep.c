@@ -107,8 +107,7 @@ static void init_worker(struct world *t)
 static void on_tick(struct timer *timer)
 {
     struct world *t = CONTAINER_OF(timer, struct world, tick);
-    timer_set(&t->w.loop.timers, timer,
-              loop_now(&t->w.loop) + 2 * NSEC_PER_MSEC);
+    timer_set(&t->w.loop.timers, timer, loop_now(&t->w.loop) + NSEC_PER_MSEC);
 }
 
 static void world_init(struct world *t, const struct client *c,
@@ -141,7 +140,7 @@ static void step(struct world *t)
 {
     uv_run(&t->w.loop.uv, UV_RUN_ONCE);
     bool quiet = t->target->fixed->load.inflight > 0; /* being dialled */
-    if (t->client->then && t->turns++ > 3 && (quiet || t->turns > 20) &&
+    if (t->client->then && t->turns++ > 3 && (quiet || t->turns > 8) &&
         t->theirs && !t->theirs->ended_out) {
         stream_write(t->theirs, t->client->then, strlen(t->client->then));
         stream_end(t->theirs);
@@ -255,7 +254,7 @@ static bool act_at(const struct client *c, enum action a, int at)
         step(&t);
     bool was = over(&t);
     act(&t, a);
-    int64_t end = clock_mono_ns() + 5 * NSEC_PER_MSEC;
+    int64_t end = clock_mono_ns() + NSEC_PER_MSEC;
     while (!over(&t) && clock_mono_ns() < end)
         step(&t); /* an end may come, or what hangs is closed */
     if (a == LEAVE)

@@ -146,6 +146,7 @@ struct rig {
     struct fake fakes[2];
     struct discovery *d;
     struct lookup *lk;
+    struct controllers *controllers;
     struct discovery_client *c;
     unsigned synced, lost, reports;
     bool closed;
@@ -182,13 +183,22 @@ static struct discovery_client_options quick(void)
 static void rig_init(struct rig *r, struct discovery_client_options o,
                      unsigned fakes, struct tls_settings *first)
 {
+    struct text list;
+    struct error e;
     *r = (struct rig){0};
     turner_init(&r->t);
+    text_init(&list, 1024);
     for (unsigned i = 0; i < fakes; i++) {
+        char at[ADDRESS_TEXT];
         fake_start(&r->fakes[i], &r->t, i ? server_tls : first);
-        o.controllers[i] = *http_server_address(r->fakes[i].server);
+        slice a = address_format(http_server_address(r->fakes[i].server), at);
+        text_printf(&list, "%s%.*s", i ? "," : "", FMT(a));
     }
-    o.controllers_len = fakes;
+    assert_int_equal(controllers_new(&r->controllers, &r->t.loop,
+                                     text_slice(&list), NULL, &e),
+                     OK);
+    text_fini(&list);
+    o.controllers = r->controllers;
     r->d = discovery_new(&r->t.loop, NULL);
     r->lk = lookup_new(r->d, &r->t.loop, NULL);
     r->c = discovery_client_new(&r->t.loop, r->d, &o, &client_events, r);
@@ -209,6 +219,7 @@ static void rig_fini(struct rig *r)
         discovery_client_close(r->c);
     lookup_close(r->lk, on_closed, r);
     TURN_UNTIL(&r->t, r->closed);
+    controllers_free(r->controllers);
     discovery_free(r->d);
     for (int i = 0; i < 2; i++)
         if (r->fakes[i].server)
@@ -530,15 +541,21 @@ static bool cut_at(enum cut_how how, size_t bytes)
 {
     struct rig r;
     struct cut cut;
+    char at[ADDRESS_TEXT];
+    struct error e;
     struct discovery_client_options o = quick();
     if (how == CUT_STALL)
-        o.connect_timeout = o.silence = 20 * NSEC_PER_MSEC;
+        o.connect_timeout = o.silence = 60 * NSEC_PER_MSEC;
     rig_init(&r, o, 1, server_tls);
     struct fake *f = &r.fakes[0];
     discovery_client_close(r.c);
     cut_open(&cut, &r.t.loop, http_server_address(f->server), how, bytes);
-    o.controllers[0] = *cut_address(&cut);
-    o.controllers_len = 1;
+    controllers_free(r.controllers);
+    assert_int_equal(controllers_new(&r.controllers, &r.t.loop,
+                                     address_format(cut_address(&cut), at),
+                                     NULL, &e),
+                     OK);
+    o.controllers = r.controllers;
     r.c = discovery_client_new(&r.t.loop, r.d, &o, &client_events, &r);
     discovery_client_set_tls(r.c, client_tls);
     bool said = false;
@@ -569,7 +586,7 @@ static void test_cut_at_every_byte(void **state)
     for (int how = 0; how < CUT_HOWS; how++) {
         size_t n = 0;
         while (cut_at((enum cut_how)how, n))
-            n += how == CUT_STALL ? 499 : 67;
+            n += how == CUT_STALL ? 1499 : 211;
         assert_true(n > 2000);
     }
 }

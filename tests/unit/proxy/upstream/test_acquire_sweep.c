@@ -173,9 +173,9 @@ static bool cut_at(enum kind kind, enum cut_how how, size_t bytes)
     rig_cut(&w.r, kind, how, bytes);
     if (how == CUT_STALL) {
         w.r.up.connect_timeout = w.r.up.link.dial_timeout =
-            w.r.up.pending_timeout = 20 * NSEC_PER_MSEC;
-        w.r.up.link.ping_after = 10 * NSEC_PER_MSEC;
-        w.r.up.link.dead_after = 20 * NSEC_PER_MSEC;
+            w.r.up.pending_timeout = 200 * NSEC_PER_MSEC;
+        w.r.up.link.ping_after = 100 * NSEC_PER_MSEC;
+        w.r.up.link.dead_after = 200 * NSEC_PER_MSEC;
     }
     begin(&w, kind);
     TURN_UNTIL(&w.r.t, settled(&w));

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The issuer of a cluster, in a Secret of type kubernetes.io/tls:
+ *     tls.crt, tls.key   the issuer
+ *     ca.crt             its root, when it is an intermediate (cert-manager
+ *                        writes it so); roots that are trusted beside
+ * Either our own Secret, made by whichever replica is first (the API server
+ * lets one create it; the others read what it wrote), or one that somebody
+ * gives us and renews. Followed for ever: whoever changes it changes the issuer,
+ * a bad one is reported and the last good one stays in force. */
+#ifndef TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
+#define TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
+
+#include "controller/identity/authority.h"
+#include "lib/kube/kube.h"
+
+struct ca_secret;
+
+struct ca_secret_options {
+    slice ns, name;     /* copied */
+    bool given;         /* somebody else makes it */
+    slice trust_domain; /* borrowed */
+    int64_t root_life;  /* seconds, of a root that we make */
+};
+
+struct ca_secret_events {
+    /* The first issuer, or another one than before. Takes it. */
+    void (*on_authority)(void *owner, struct authority *a);
+    /* What is in the Secret cannot be used, or it is not there: a sentence for
+     * people; empty when all is well again. Borrows. */
+    void (*on_problem)(void *owner, slice why);
+};
+
+CHECKED enum status ca_secret_start(struct ca_secret **out, struct kube *k,
+                                    const struct ca_secret_options *opt,
+                                    const struct ca_secret_events *ev,
+                                    void *owner, struct error *e);
+/* Monotonic ns when we last knew what is in the Secret; 0: never. Who has not
+ * known it for long must not sign: the issuer may have been replaced. */
+int64_t ca_secret_heard(const struct ca_secret *s);
+/* No event follows. NULL is ignored. */
+void ca_secret_close(struct ca_secret *s);
+
+/* Pure. What a Secret holds -> an authority. */
+CHECKED enum status ca_secret_decode(struct json secret, slice trust_domain,
+                                     struct authority **out, struct error *e);
+/* The Secret of a root. Holds a key: wipe it. */
+void ca_secret_encode(const struct ca *ca, slice ns, slice name,
+                      struct text *out);
+
+#endif

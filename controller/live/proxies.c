@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table: "ns/pod" -> what each replica says of it, in a short list. A pod
+ * whose proxy has moved from one replica to another is in it twice for a moment;
+ * the one that is in sync counts, else the later one. */
+#include "controller/live/proxies.h"
+
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/map.h"
+#include "lib/base/mem.h"
+
+#define LOOK NSEC_PER_SEC
+
+struct known {
+    struct list node; /* in its pod's list; the latest first */
+    unsigned replica;
+    bool seen; /* in this look */
+    struct proxy_state state;
+    char *memory; /* behind its slices */
+};
+
+struct pod {
+    struct list known;
+    char *key;
+};
+
+struct proxies {
+    struct loop *loop;
+    const struct publisher *publisher;
+    struct map pods;
+    struct timer look;
+    proxy_changed_fn *changed;
+    void *arg;
+};
+
+/* --- states --- */
+
+enum { SLICES = 8 };
+
+static slice *slice_at(struct proxy_state *s, unsigned i)
+{
+    slice *const at[SLICES] = {&s->ns,     &s->pod,  &s->uid,     &s->identity,
+                               &s->config, &s->mtls, &s->version, &s->problem};
+
+    return at[i];
+}
+
+static bool state_eq(struct proxy_state *a, struct proxy_state *b)
+{
+    for (unsigned i = 0; i < SLICES; i++)
+        if (!slice_eq(*slice_at(a, i), *slice_at(b, i)))
+            return false;
+    return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after;
+}
+
+static bool numbers_eq(const struct proxy_state *a, const struct proxy_state *b)
+{
+    return a->requests == b->requests && a->failures == b->failures &&
+           a->connections == b->connections && a->secured == b->secured;
+}
+
+static void known_set(struct known *k, const struct proxy_state *s)
+{
+    struct proxy_state copy = *s;
+    struct text t;
+    size_t at[SLICES], len;
+
+    text_init(&t, SIZE_MAX / 2);
+    for (unsigned i = 0; i < SLICES; i++) {
+        at[i] = t.len;
+        text_add(&t, *slice_at(&copy, i));
+    }
+    mem_free(k->memory);
+    k->memory = text_take(&t, &len);
+    for (unsigned i = 0; i < SLICES; i++)
+        slice_at(&copy, i)->ptr = k->memory ? k->memory + at[i] : NULL;
+    k->state = copy;
+}
+
+static void known_free(struct known *k)
+{
+    list_remove(&k->node);
+    mem_free(k->memory);
+    mem_free(k);
+}
+
+/* --- pods --- */
+
+static struct known *find(const struct pod *p, unsigned replica)
+{
+    LIST_EACH(node, &p->known) {
+        struct known *k = CONTAINER_OF(node, struct known, node);
+
+        if (k->replica == replica)
+            return k;
+    }
+    return NULL;
+}
+
+static slice pod_key(char buf[KEY_TEXT], const struct proxy_state *s)
+{
+    int n = snprintf(buf, KEY_TEXT, "%.*s/%.*s", FMT(s->ns), FMT(s->pod));
+
+    return slice_of(buf, n > 0 && n < KEY_TEXT ? (size_t)n : 0);
+}
+
+static struct pod *pod_take(struct proxies *p, slice key)
+{
+    struct pod *pod = map_get(&p->pods, key);
+
+    if (pod)
+        return pod;
+    pod = MEM_NEW(struct pod);
+    list_init(&pod->known);
+    pod->key = mem_str(key);
+    (void)map_put(&p->pods, key, pod);
+    return pod;
+}
+
+static void pod_free(struct proxies *p, struct pod *pod)
+{
+    LIST_EACH(node, &pod->known)
+        known_free(CONTAINER_OF(node, struct known, node));
+    (void)map_del(&p->pods, slice_str(pod->key));
+    mem_free(pod->key);
+    mem_free(pod);
+}
+
+/* Tells, then lets go of a pod of which nobody says anything any more. */
+static void tell(struct proxies *p, struct pod *pod, bool numbers)
+{
+    p->changed(p->arg, slice_str(pod->key), numbers);
+    if (list_empty(&pod->known))
+        pod_free(p, pod);
+}
+
+void proxies_put(struct proxies *p, unsigned replica,
+                 const struct proxy_state *s)
+{
+    struct proxy_state now = *s;
+    char buf[KEY_TEXT];
+    struct pod *pod = pod_take(p, pod_key(buf, s));
+    struct known *k = find(pod, replica);
+    bool same = false;
+
+    if (!k) {
+        k = MEM_NEW(struct known);
+        k->replica = replica;
+        list_push_front(&pod->known, &k->node);
+    } else {
+        same = state_eq(&k->state, &now);
+    }
+    k->seen = true;
+    if (same && numbers_eq(&k->state, &now))
+        return;
+    known_set(k, s);
+    tell(p, pod, same);
+}
+
+static void drop(struct proxies *p, struct pod *pod, struct known *k)
+{
+    known_free(k);
+    tell(p, pod, false);
+}
+
+void proxies_del(struct proxies *p, unsigned replica, slice key)
+{
+    struct pod *pod = map_get(&p->pods, key);
+    struct known *k = pod ? find(pod, replica) : NULL;
+
+    if (k)
+        drop(p, pod, k);
+}
+
+void proxies_forget(struct proxies *p, unsigned replica)
+{
+    void *value;
+    slice key;
+    size_t i = 0;
+
+    while (map_next(&p->pods, &i, &key, &value)) {
+        struct known *k = find(value, replica);
+
+        if (k)
+            drop(p, value, k);
+    }
+}
+
+const struct proxy_state *proxies_at(const struct proxies *p, unsigned replica,
+                                     slice key)
+{
+    const struct pod *pod = map_get(&p->pods, key);
+    const struct known *k = pod ? find(pod, replica) : NULL;
+
+    return k ? &k->state : NULL;
+}
+
+const struct proxy_state *proxies_find(const struct proxies *p, slice key)
+{
+    const struct pod *pod = map_get(&p->pods, key);
+    const struct proxy_state *best = NULL;
+
+    if (!pod)
+        return NULL;
+    LIST_EACH(node, &pod->known) {
+        const struct known *k = CONTAINER_OF(node, struct known, node);
+
+        if (!best || (k->state.in_sync && !best->in_sync))
+            best = &k->state;
+    }
+    return best;
+}
+
+bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
+                  const struct proxy_state **out)
+{
+    void *value;
+    slice key;
+
+    while (map_next(&p->pods, i, &key, &value)) {
+        const struct known *k = find(value, replica);
+
+        if (!k)
+            continue;
+        *out = &k->state;
+        return true;
+    }
+    return false;
+}
+
+size_t proxies_count(const struct proxies *p)
+{
+    return p->pods.len;
+}
+
+size_t proxies_in_sync(const struct proxies *p)
+{
+    void *value;
+    slice key;
+    size_t i = 0, n = 0;
+
+    while (map_next(&p->pods, &i, &key, &value)) {
+        const struct proxy_state *s = proxies_find(p, key);
+
+        n += s && s->in_sync;
+    }
+    return n;
+}
+
+/* --- the sessions here --- */
+
+static void note(void *arg, const struct proxy_state *s)
+{
+    if (!slice_empty(s->pod))
+        proxies_put(arg, 0, s);
+}
+
+static void look(struct proxies *p)
+{
+    void *value;
+    slice key;
+    size_t i = 0;
+
+    while (map_next(&p->pods, &i, &key, &value)) {
+        struct known *k = find(value, 0);
+
+        if (k)
+            k->seen = false;
+    }
+    publisher_states(p->publisher, note, p);
+    i = 0;
+    while (map_next(&p->pods, &i, &key, &value)) {
+        struct known *k = find(value, 0);
+
+        if (k && !k->seen)
+            drop(p, value, k);
+    }
+}
+
+static void on_look(struct timer *t)
+{
+    struct proxies *p = CONTAINER_OF(t, struct proxies, look);
+
+    look(p);
+    timer_set(&p->loop->timers, t, loop_now(p->loop) + LOOK);
+}
+
+struct proxies *proxies_new(struct loop *l, const struct publisher *publisher,
+                            proxy_changed_fn *changed, void *arg)
+{
+    struct proxies *p = MEM_NEW(struct proxies);
+
+    p->loop = l;
+    p->publisher = publisher;
+    p->changed = changed;
+    p->arg = arg;
+    map_init(&p->pods);
+    timer_init(&p->look, on_look);
+    timer_set(&l->timers, &p->look, loop_now(l) + LOOK);
+    return p;
+}
+
+void proxies_free(struct proxies *p)
+{
+    void *value;
+    slice key;
+    size_t i = 0;
+
+    if (!p)
+        return;
+    timer_stop(&p->loop->timers, &p->look);
+    while (map_next(&p->pods, &i, &key, &value))
+        pod_free(p, value);
+    map_fini(&p->pods);
+    mem_free(p);
+}

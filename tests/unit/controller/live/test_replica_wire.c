@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What replicas of the controller tell the leader. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "controller/live/replica_wire.h"
+
+static const struct proxy_state state = {
+    .ns = SLICE_INIT("shop"),
+    .pod = SLICE_INIT("cart-1"),
+    .uid = SLICE_INIT("u-1"),
+    .identity = SLICE_INIT("spiffe://cluster.local/ns/shop/sa/cart"),
+    .version = SLICE_INIT("0.1.0"),
+    .config = SLICE_INIT("abc"),
+    .mtls = SLICE_INIT("strict"),
+    .problem = SLICE_INIT("a \"quoted\"\nword"),
+    .in_sync = true,
+    .cert_not_after = 1800000000,
+    .requests = UINT64_MAX,
+    .failures = 1,
+    .connections = 2,
+    .secured = 3,
+};
+
+static void what_is_told_is_heard(void **state_)
+{
+    struct replica_msg m;
+    struct text line;
+    struct error e;
+
+    (void)state_;
+    text_init(&line, REPLICA_LINE_MAX);
+    replica_encode(REPLICA_PROXY, &state, &line);
+    assert_int_equal(line.ptr[line.len - 1], '\n');
+    assert_int_equal(
+        replica_decode(slice_sub(text_slice(&line), 0, line.len - 1), &m, &e),
+        OK);
+    assert_int_equal(m.type, REPLICA_PROXY);
+    assert_true(slice_eq(m.state.ns, state.ns));
+    assert_true(slice_eq(m.state.pod, state.pod));
+    assert_true(slice_eq(m.state.uid, state.uid));
+    assert_true(slice_eq(m.state.identity, state.identity));
+    assert_true(slice_eq(m.state.version, state.version));
+    assert_true(slice_eq(m.state.config, state.config));
+    assert_true(slice_eq(m.state.mtls, state.mtls));
+    assert_true(slice_eq(m.state.problem, state.problem));
+    assert_true(m.state.in_sync);
+    assert_int_equal(m.state.cert_not_after, state.cert_not_after);
+    assert_true(m.state.requests == UINT64_MAX);
+    assert_int_equal(m.state.failures, 1);
+    assert_int_equal(m.state.connections, 2);
+    assert_int_equal(m.state.secured, 3);
+    replica_msg_fini(&m);
+    text_fini(&line);
+}
+
+static void gone_and_heartbeat(void **state_)
+{
+    struct replica_msg m;
+    struct text line;
+    struct error e;
+
+    (void)state_;
+    text_init(&line, REPLICA_LINE_MAX);
+    replica_encode(REPLICA_GONE, &state, &line);
+    assert_string_equal(
+        text_cstr(&line),
+        "{\"type\":\"gone\",\"namespace\":\"shop\",\"pod\":\"cart-1\"}\n");
+    text_clear(&line);
+    replica_encode(REPLICA_HEARTBEAT, NULL, &line);
+    assert_int_equal(replica_decode(text_slice(&line), &m, &e), OK);
+    assert_int_equal(m.type, REPLICA_HEARTBEAT);
+    replica_msg_fini(&m);
+    text_fini(&line);
+}
+
+static void later_versions_may_say_more(void **state_)
+{
+    struct replica_msg m;
+    struct error e;
+
+    (void)state_;
+    assert_int_equal(
+        replica_decode(SLICE("{\"type\":\"news\",\"x\":1}"), &m, &e), OK);
+    assert_int_equal(m.type, REPLICA_UNKNOWN);
+    replica_msg_fini(&m);
+    assert_int_equal(
+        replica_decode(SLICE("{\"type\":\"proxy\",\"namespace\":\"a\","
+                             "\"pod\":\"b\",\"more\":[1]}"),
+                       &m, &e),
+        OK);
+    assert_false(m.state.in_sync);
+    replica_msg_fini(&m);
+}
+
+static void nonsense_is_refused_with_a_sentence(void **state_)
+{
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"type\":7}",
+        "{\"type\":\"proxy\"}",
+        "{\"type\":\"proxy\",\"namespace\":\"a\"}",
+        "{\"type\":\"proxy\",\"namespace\":\"A/b\",\"pod\":\"c\"}",
+        "{\"type\":\"gone\",\"namespace\":\"a\",\"pod\":\"../c\"}",
+        "{\"type\":\"proxy\",\"namespace\":\"a\",\"pod\":\"b\",\"inSync\":1}",
+        "{\"type\":\"proxy\",\"namespace\":\"a\",\"pod\":\"b\","
+        "\"requests\":-1}",
+        "{\"type\":\"proxy\",\"namespace\":\"a\",\"pod\":\"b\","
+        "\"certExpires\":\"x\"}",
+    };
+
+    (void)state_;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct replica_msg m;
+        struct error e = {""};
+
+        assert_int_not_equal(replica_decode(slice_str(bad[i]), &m, &e), OK);
+        assert_true(e.text[0]);
+        replica_msg_fini(&m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_told_is_heard),
+        cmocka_unit_test(gone_and_heartbeat),
+        cmocka_unit_test(later_versions_may_say_more),
+        cmocka_unit_test(nonsense_is_refused_with_a_sentence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
