@@ -186,7 +186,8 @@ static enum status replace_in_flow(struct editor *d, uint32_t i)
 
     if (n->start == n->end)
         text_add_char(&d->made, ' ');
-    render_flow(&d->render, d->value, column_of(d, start),
+    render_flow(&d->render, d->value,
+                is_spread(d, n->parent) ? child_column(d, n->parent) : 0,
                 is_spread(d, n->parent));
     splice(d, start, n->end);
     return OK;

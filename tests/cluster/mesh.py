@@ -172,6 +172,7 @@ def ask(number):
         if not ok or not kept or r.will_close:
             conn.close()
             conn = None
+        # allow sleep: the pace of the load
         time.sleep(0.005 if ok else 0.1)
 def tell():
     with lock:

@@ -14,6 +14,8 @@ import base64
 import contextlib
 import json
 import shutil
+import socket
+import ssl
 import tempfile
 import time
 import uuid
@@ -54,6 +56,48 @@ def pems(signed):
             signed.key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption()).decode())
+
+
+class Session:
+    """POST /v1/session by hand, over HTTP/1.1. `folder`: of the certificate."""
+
+    def __init__(self, api, folder):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname = False
+        tls.load_verify_locations(f"{folder}/bundle.pem")
+        tls.load_cert_chain(f"{folder}/client.crt", f"{folder}/client.key")
+        host, _, port = api.rpartition(":")
+        self.sock = tls.wrap_socket(socket.create_connection(
+            (host, int(port)), 10))
+        self.file = self.sock.makefile("rb")
+        self.sock.sendall(b"POST /v1/session HTTP/1.1\r\nHost: c\r\n"
+                          b"Transfer-Encoding: chunked\r\n\r\n")
+        self.say({"type": "hello", "version": "0"})
+
+    def say(self, message):
+        line = json.dumps(message).encode() + b"\n"
+        self.sock.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+
+    def status(self):
+        """Of the answer; its head is read."""
+        status = int(self.file.readline().split()[1])
+        while self.file.readline() != b"\r\n":
+            pass
+        return status
+
+    def hear(self, *kinds):
+        """The next message of one of these kinds."""
+        while True:
+            size = int(self.file.readline(), 16)
+            chunk = self.file.read(size + 2)
+            for line in chunk[:-2].splitlines():
+                message = json.loads(line)
+                if message["type"] in kinds:
+                    return message
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
 
 
 class Controller:
@@ -300,6 +344,14 @@ class Cluster:
         self.expected_dead.append(program)
         program.process.terminate()
         assert program.process.wait(20) == 0
+
+    def certificate(self, pod, account="default", api=None):
+        """A folder with one for this pod, which is there or made."""
+        if not self.kube.get("Pod", *pod.split("/")):
+            self.add_pod(pod, account)
+        status, answer = self.ask(self.token(pod, account), api)
+        assert status == 200, answer
+        return answer["folder"]
 
     def ask(self, token, api=None, who=None, **more):
         """POST /v1/certificates as a proxy does: (status, answer). `who`: a
