@@ -147,7 +147,7 @@ def knows(mesh, space_pods):
     leader = mesh.system.pods(CONTROLLER)[0]
     counted = mesh.metrics(mesh.system, leader["metadata"]["name"], 8081)
     return sum(v for k, v in counted.items() if k.startswith(
-        "controller_objects") and 'pods"' in k.lower()) >= space_pods
+        "controller_objects") and '"pod' in k.lower()) >= space_pods
 
 
 def test_many_services(meshed, space, mesh, kube, capsys):
