@@ -11,6 +11,7 @@
 #include "proxy/balance/algorithm.h"
 
 enum { DRAWS_MAX = 8 };
+static const double YOUNG_CHANCE = 0.2;
 
 /* A usable one by chance; -1 when the draws hit none. */
 static ptrdiff_t draw(const struct pick *p)
@@ -58,9 +59,12 @@ static double cost(const struct pick *p, ptrdiff_t at)
 }
 
 /* Is the dearer one taken all the same? The odds are those of the squares: a
- * slow one costs more than it is worth to know it better. */
-static bool chance(const struct pick *p, double cheap, double dear)
+ * slow one costs more than it is worth to know it better. But its first answers
+ * say little: until there are some, it is asked now and then whatever they say. */
+static bool chance(const struct pick *p, double cheap, double dear, bool young)
 {
+    if (young && rand_unit(p->rand) < YOUNG_CHANCE)
+        return true;
     return rand_unit(p->rand) * (cheap * cheap + dear * dear) < cheap * cheap;
 }
 
@@ -77,7 +81,8 @@ static ptrdiff_t choose(const struct pick *p, ptrdiff_t one, ptrdiff_t two)
     }
     if (p->loads[two]->inflight > p->loads[one]->inflight)
         return one;
-    return chance(p, c1, c2) ? two : one;
+    return chance(p, c1, c2, ewma_is_young(&p->loads[two]->latency)) ? two
+                                                                     : one;
 }
 
 ptrdiff_t p2c_pick(const struct pick *p)

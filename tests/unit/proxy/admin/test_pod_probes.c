@@ -58,7 +58,7 @@ static void test_all(void **state)
     assert_int_equal(q->kind, PROBE_HTTPS);
     assert_int_equal(q->timeout, NSEC_PER_SEC);
     ASSERT_SLICE(q->target, "/healthz?a=b");
-    ASSERT_SLICE(q->host, "me"); /* of the header */
+    ASSERT_SLICE(q->authority, "me"); /* of the header */
     assert_int_equal(q->headers_len, 2);
     ASSERT_SLICE(q->headers[0].name, "X");
     ASSERT_SLICE(q->headers[0].value, "y");
