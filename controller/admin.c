@@ -13,10 +13,10 @@ enum {
 
 struct admin_pages {
     struct loop *loop;
-    struct http_server *http;
+    struct http_server *http, *health;
     struct registry *registry;
     const struct publisher *publisher;
-    struct admin admin;
+    struct admin admin, health_admin;
     /* What the program answers, with its argument. */
     struct admin_pages_options opt;
     struct list watchers;
@@ -233,9 +233,33 @@ static void init_pages(struct admin_pages *a)
         .routes_len = sizeof routes / sizeof *routes,
         .arg = a,
     };
+    const struct admin_options health = {
+        .program = "tulle-controller",
+        .ready = ready,
+        .health_only = true,
+        .arg = a,
+    };
 
     admin_init(&a->admin, &opt);
+    admin_init(&a->health_admin, &health);
     list_init(&a->watchers);
+}
+
+/* Where the kubelet asks, which is anywhere: what it is told, anybody may know. */
+static enum status start_health(struct admin_pages *a,
+                                const struct admin_pages_options *opt,
+                                struct error *e)
+{
+    struct http_server_options http = {
+        .limits = http_limits_default,
+        .max_connections = 64,
+    };
+
+    if (!opt->health)
+        return OK;
+    http.at = *opt->health;
+    return http_server_start(&a->health, a->loop, &http, admin_serve,
+                             &a->health_admin, e);
 }
 
 enum status admin_pages_start(struct admin_pages **out, struct loop *l,
@@ -264,6 +288,11 @@ enum status admin_pages_start(struct admin_pages **out, struct loop *l,
         mem_free(a);
         return rc;
     }
+    rc = start_health(a, opt, e);
+    if (rc) {
+        admin_pages_close(a);
+        return rc;
+    }
     *out = a;
     return OK;
 }
@@ -271,6 +300,11 @@ enum status admin_pages_start(struct admin_pages **out, struct loop *l,
 const struct address *admin_pages_address(const struct admin_pages *a)
 {
     return http_server_address(a->http);
+}
+
+const struct address *admin_pages_health(const struct admin_pages *a)
+{
+    return a->health ? http_server_address(a->health) : NULL;
 }
 
 static void admin_pages_free(struct reap *r)
@@ -283,6 +317,8 @@ void admin_pages_close(struct admin_pages *a)
     if (!a)
         return;
     http_server_close(a->http); /* breaks the exchanges: on_reset */
+    if (a->health)
+        http_server_close(a->health);
     while (!list_empty(&a->watchers))
         watcher_over(CONTAINER_OF(a->watchers.next, struct watcher, node));
     loop_reap(a->loop, &a->reap, admin_pages_free);

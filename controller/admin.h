@@ -13,7 +13,8 @@ struct admin_pages;
 
 struct admin_pages_options {
     struct address at;
-    struct registry *registry; /* borrowed, as the publisher */
+    const struct address *health; /* /live and /ready alone; NULL: nowhere */
+    struct registry *registry;    /* borrowed, as the publisher */
     const struct publisher *publisher;
     /* As in lib/admin: see admin.h there. */
     bool (*ready)(void *arg, struct text *why);
@@ -25,6 +26,8 @@ CHECKED enum status admin_pages_start(struct admin_pages **out, struct loop *l,
                                       const struct admin_pages_options *opt,
                                       struct error *e);
 const struct address *admin_pages_address(const struct admin_pages *a);
+/* NULL without one. */
+const struct address *admin_pages_health(const struct admin_pages *a);
 /* Ends everything now; memory ends by itself. NULL is ignored. */
 void admin_pages_close(struct admin_pages *a);
 

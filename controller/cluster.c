@@ -20,8 +20,6 @@ static struct log_area area = LOG_AREA("cluster");
 static struct log log_ = {&area, 0};
 
 #define TICK NSEC_PER_SEC
-/* The API server is heard about every minute while all is well. */
-#define STALE (3 * 60 * NSEC_PER_SEC)
 
 struct cluster {
     struct cluster_options opt;
@@ -79,7 +77,7 @@ bool cluster_may_sign(const struct cluster *c)
 {
     int64_t heard = ca_secret_heard(c->ca);
 
-    return heard && loop_now(c->opt.loop) - heard < STALE;
+    return heard && loop_now(c->opt.loop) - heard < c->opt.config->stale_after;
 }
 
 static void config_facts(void *arg, struct mesh_config_facts *out)
@@ -160,7 +158,7 @@ static bool stale(const struct cluster *c)
 {
     int64_t heard = c->source ? source_heard(c->source) : 0;
 
-    return heard && loop_now(c->opt.loop) - heard > STALE;
+    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
 }
 
 /* Who follows tells the leader. Who cannot see the API server any more, while a
@@ -301,6 +299,7 @@ static enum status start_lease(struct cluster *c, struct error *e)
         .ns = c->opt.config->namespace,
         .name = SLICE(CONTROLLER_LEASE),
         .identity = c->opt.config->pod_name,
+        .duration = c->opt.config->lease_duration,
     };
 
     return kube_lease_start(&c->lease, c->opt.kube, &opt, on_leading, c, e);

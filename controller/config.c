@@ -76,8 +76,7 @@ static enum status check_addresses(struct controller_config *c, struct error *e)
     if (address_parse(c->admin, &c->admin_address))
         return error_set(e, ERR_INVALID, "--admin: '%.*s' is not IP:port",
                          FMT(c->admin));
-    if (!slice_empty(c->health) &&
-        address_parse(c->health, &c->health_address))
+    if (!slice_empty(c->health) && address_parse(c->health, &c->health_address))
         return error_set(e, ERR_INVALID, "--health: '%.*s' is not IP:port",
                          FMT(c->health));
     /* The admin pages show everything and ask nobody who he is. */
@@ -122,6 +121,11 @@ static enum status check_cluster(struct controller_config *c, struct error *e)
                          "--cluster-domain: '%.*s' is not a DNS name in lower "
                          "case",
                          FMT(c->cluster_domain));
+    if (c->lease_duration < 3 * NSEC_PER_SEC ||
+        c->stale_after < 3 * NSEC_PER_SEC)
+        return error_set(e, ERR_INVALID,
+                         "--lease-duration, --stale-after: must be at least "
+                         "3s");
     if (!dns_subdomain_valid(c->webhook) ||
         (!slice_empty(c->issuer_secret) &&
          !dns_subdomain_valid(c->issuer_secret)))

@@ -19,7 +19,6 @@
 #include "controller/subscribe/server.h"
 #include "controller/telemetry/metrics.h"
 #include "controller/watch/source.h"
-#include "lib/admin/admin.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -38,10 +37,8 @@ struct controller {
     struct signals *signals;
     struct authority *authority; /* NULL: not known yet, in a cluster */
     struct registry *registry;
-    struct kube *kube;          /* NULL: no API server, a folder */
-    struct cluster *cluster;    /* NULL: local mode */
-    struct http_server *health; /* NULL: none */
-    struct admin health_pages;
+    struct kube *kube;       /* NULL: no API server, a folder */
+    struct cluster *cluster; /* NULL: local mode */
     struct source *source;
     struct resolve_settings resolve;
     struct publisher *publisher;
@@ -78,9 +75,6 @@ static void stop(struct controller *c)
     c->source = NULL;
     kube_close(c->kube);
     c->kube = NULL;
-    if (c->health)
-        http_server_close(c->health);
-    c->health = NULL;
     admin_pages_close(c->admin);
     c->admin = NULL;
     if (c->publisher)
@@ -211,7 +205,8 @@ static enum status start_api(struct controller *c, struct error *e)
 
 static enum status write_ready_file(struct controller *c, struct error *e)
 {
-    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT];
+    const struct address *health_at = admin_pages_health(c->admin);
+    char api[ADDRESS_TEXT], admin[ADDRESS_TEXT], health[ADDRESS_TEXT];
     struct text content;
     enum status rc;
 
@@ -222,9 +217,13 @@ static enum status write_ready_file(struct controller *c, struct error *e)
     if (slice_empty(c->config->ready_file))
         return OK;
     text_init(&content, 1024);
-    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"}\n",
+    text_printf(&content, "{\"listen\":\"%.*s\",\"admin\":\"%.*s\"",
                 FMT(address_format(mesh_api_address(c->api), api)),
                 FMT(address_format(admin_pages_address(c->admin), admin)));
+    if (health_at)
+        text_printf(&content, ",\"health\":\"%.*s\"",
+                    FMT(address_format(health_at, health)));
+    text_add(&content, SLICE("}\n"));
     rc = file_write_atomic(c->config->ready_file, text_slice(&content), 0644,
                            e);
     text_fini(&content);
@@ -339,31 +338,12 @@ static enum status render_metrics(void *arg, struct text *out)
     return controller_metrics_render(c->metrics, &n, out);
 }
 
-static enum status start_health(struct controller *c, struct error *e)
-{
-    struct http_server_options http = {
-        .at = c->config->health_address,
-        .limits = http_limits_default,
-        .max_connections = 64,
-    };
-    const struct admin_options opt = {
-        .program = "tulle-controller",
-        .ready = ready,
-        .arg = c,
-        .health_only = true,
-    };
-
-    if (slice_empty(c->config->health))
-        return OK;
-    admin_init(&c->health_pages, &opt);
-    return http_server_start(&c->health, &c->loop, &http, admin_serve,
-                             &c->health_pages, e);
-}
-
 static enum status start_admin(struct controller *c, struct error *e)
 {
     struct admin_pages_options opt = {
         .at = c->config->admin_address,
+        .health = slice_empty(c->config->health) ? NULL
+                                                 : &c->config->health_address,
         .registry = c->registry,
         .publisher = c->publisher,
         .ready = ready,
@@ -382,6 +362,8 @@ static void prepare(struct controller *c)
     struct session_limits lim = session_limits_default;
 
     lim.subscriptions = (uint32_t)cfg->max_subscriptions;
+    if (lim.burst / 4 < lim.subscriptions)
+        lim.burst = 4 * lim.subscriptions;
     c->metrics = controller_metrics_new();
     c->registry = registry_new();
     c->resolve = (struct resolve_settings){
@@ -463,8 +445,6 @@ static enum status start(struct controller *c, struct error *e)
         (void)unlink(old);
     if (!rc)
         rc = start_admin(c, e);
-    if (!rc)
-        rc = start_health(c, e);
     if (rc)
         return rc;
     return start_source(c, e);

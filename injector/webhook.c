@@ -126,8 +126,12 @@ static void answer(struct webhook_call *c, const struct inject_result *result)
 void webhook_answer(struct webhook_call *call,
                     const struct inject_result *result)
 {
+    bool gone = !call->x;
+
     answer(call, result);
-    call_end(call);
+    /* Else its exchange ends it, perhaps before the answer has returned. */
+    if (gone)
+        call_end(call);
 }
 
 /* --- POST /inject --- */

@@ -23,6 +23,8 @@ static void print_help(void)
     struct text t;
     text_init(&t, HELP_MAX);
     text_add(&t, SLICE("tulle-proxy: the sidecar of the Tulle mesh.\n\n"
+                       "    tulle-proxy [settings]\n"
+                       "    tulle-proxy ready [IP:port]   is it ready?\n\n"
                        "Each setting is a flag and an environment "
                        "variable.\n\n"));
     settings_help(config_rows, config_rows_len, &t);
@@ -142,7 +144,8 @@ static enum status check(const struct config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "admin: %.*s is not a loopback address",
                          FMT(c->admin));
-    if (slice_empty(c->controller) || slice_empty(c->bundle))
+    if (slice_empty(c->controller) ||
+        (slice_empty(c->bundle) && slice_empty(c->bundle_pem)))
         return error_set(e, ERR_INVALID,
                          "--controller and --bundle are needed");
     if (slice_empty(c->join_token_file) == slice_empty(c->token_file))

@@ -68,6 +68,95 @@ static enum status add_list(slice list, bool inbound, bool transparent,
     return OK;
 }
 
+static struct address any_v4(uint16_t port)
+{
+    struct address a = {.in = {.sin_family = AF_INET}};
+    address_set_port(&a, port);
+    return a;
+}
+
+static bool any_v4_at(const struct listen_spec *specs, size_t n, uint16_t port)
+{
+    for (size_t i = 0; i < n; i++)
+        if (specs[i].at.sa.sa_family == AF_INET &&
+            address_is_any(&specs[i].at) && address_port(&specs[i].at) == port)
+            return true;
+    return false;
+}
+
+/* [::] takes IPv4 connections, too, unless 0.0.0.0 is listed for them. */
+static void share_ports(struct listen_spec *specs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct address *at = &specs[i].at;
+        specs[i].v6only = at->sa.sa_family == AF_INET6 && address_port(at) &&
+                          any_v4_at(specs, n, address_port(at));
+    }
+}
+
+static bool rewrite_v6(struct listen_spec *s, const struct listen_spec *kept,
+                       size_t n)
+{
+    uint16_t port = address_port(&s->at);
+    if (!address_is_any(&s->at) || any_v4_at(kept, n, port))
+        return false;
+    s->at = any_v4(port);
+    s->v6only = false;
+    return true;
+}
+
+void listen_without_ipv6(struct listen_spec *specs, size_t *n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        struct listen_spec s = specs[i];
+        if (s.transparent && s.at.sa.sa_family == AF_INET6 &&
+            !rewrite_v6(&s, specs, kept))
+            continue;
+        specs[kept++] = s;
+    }
+    *n = kept;
+}
+
+/* The one that listens to every address at that port, or NULL. */
+static struct address *any_at(struct address *list, unsigned n, uint16_t port)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (port && address_is_any(&list[i]) && address_port(&list[i]) == port)
+            return &list[i];
+    return NULL;
+}
+
+enum status listen_health(const struct config *c, bool ipv6,
+                          struct address *out, unsigned max, unsigned *n,
+                          struct error *e)
+{
+    slice list = c->health, item;
+    *n = 0;
+    if (slice_empty(list))
+        return OK;
+    while (slice_next(&list, ',', &item)) {
+        struct address a;
+        if (address_of(slice_trim(item), "health", &a, e))
+            return ERR_INVALID;
+        bool any = address_is_any(&a), v6 = a.sa.sa_family == AF_INET6;
+        if (v6 && !ipv6 && !any)
+            continue;
+        if (v6 && !ipv6)
+            a = any_v4(address_port(&a));
+        struct address *same = any ? any_at(out, *n, address_port(&a)) : NULL;
+        if (same && a.sa.sa_family == AF_INET6)
+            *same = a; /* it takes both families */
+        if (same)
+            continue;
+        if (*n == max)
+            return error_set(e, ERR_TOO_BIG, "health: more than %u addresses",
+                             max);
+        out[(*n)++] = a;
+    }
+    return OK;
+}
+
 enum status listen_specs(const struct config *c, struct listen_spec *out,
                          size_t max, size_t *n, struct error *e)
 {
@@ -83,5 +172,7 @@ enum status listen_specs(const struct config *c, struct listen_spec *out,
         rc = error_set(e, ERR_INVALID,
                        "no listener: give --inbound or "
                        "--outbound");
+    if (!rc)
+        share_ports(out, *n);
     return rc;
 }

@@ -7,7 +7,6 @@
  * admin pages close -> the main loop ends. A second signal does not wait. */
 #include "proxy/proxy.h"
 
-#include <ifaddrs.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -16,6 +15,8 @@
 #include "lib/base/mem.h"
 #include "lib/net/signals.h"
 #include "lib/tls/cert.h"
+#include "proxy/accept/node.h"
+#include "proxy/admin/health.h"
 #include "proxy/admin/pages.h"
 #include "proxy/discovery/client.h"
 #include "proxy/listen.h"
@@ -27,9 +28,8 @@ static const struct log log_ = {.area = &area};
 
 enum {
     POOL_CHUNKS = 16,
-    OWN_IPS = 64,
     BUNDLE_MAX = 1 << 20,
-    CONTROLLERS = 8,
+    NAME_MAX_TEXT = 512,
     EPOCH = 16,
 };
 
@@ -48,10 +48,10 @@ struct proxy {
     struct worker *workers;
     unsigned workers_len, started;
     struct telemetry *telemetry[64];
-    struct address own_ips[OWN_IPS];
-    unsigned own_ips_len;
-    struct address controllers[CONTROLLERS];
-    unsigned controllers_len;
+    struct pod pod;
+    struct probes probes;
+    struct health *health;
+    struct controllers *controllers;
     slice bundle;
     char epoch[2 * EPOCH + 1];
     uint64_t reports;
@@ -82,12 +82,9 @@ const struct address *proxy_listening(const struct proxy *p, unsigned i)
     return worker_listening(&p->workers[0], i);
 }
 
-bool proxy_owns_ip(const struct proxy *p, const struct address *a)
+const struct pod *proxy_pod(const struct proxy *p)
 {
-    for (unsigned i = 0; i < p->own_ips_len; i++)
-        if (address_ip_eq(&p->own_ips[i], a))
-            return true;
-    return false;
+    return &p->pod;
 }
 
 /* ---- words from the workers ---- */
@@ -136,7 +133,11 @@ static void write_ready_file(struct proxy *p)
     add_addresses(p, &t, true);
     text_add(&t, SLICE("],\"outbound\":["));
     add_addresses(p, &t, false);
-    text_add(&t, SLICE("]}\n"));
+    text_add(&t, SLICE("]"));
+    if (p->health)
+        text_printf(&t, ",\"health\":\"%.*s\"",
+                    FMT(address_format(health_address(p->health, 0), admin)));
+    text_add(&t, SLICE("}\n"));
     if (file_write_atomic(p->config->ready_file, text_slice(&t), 0644, &e))
         log_error(&log_, "cannot write the ready file", "why=\"%s\"", e.text);
     text_fini(&t);
@@ -268,40 +269,55 @@ static enum status start_pages(struct proxy *p, struct error *e)
     return pages_start(&p->pages, &p->loop, &opt, e);
 }
 
-/* ---- start ---- */
+/* ---- the health port ---- */
 
-static enum status parse_controllers(struct proxy *p, struct error *e)
+/* Or the pod itself, whose processes can do all that already. */
+static bool from_node(void *arg, const struct address *from)
 {
-    slice rest = p->config->controller, item;
-    while (slice_next(&rest, ',', &item)) {
-        if (p->controllers_len == CONTROLLERS)
-            return error_set(e, ERR_TOO_BIG, "controller: more than %d",
-                             CONTROLLERS);
-        if (address_parse(slice_trim(item),
-                          &p->controllers[p->controllers_len]))
-            return error_set(e, ERR_INVALID,
-                             "controller: '%.*s' is not IP:port", FMT(item));
-        p->controllers_len++;
-    }
-    return OK;
+    struct proxy *p = arg;
+    struct view *v = discovery_get(p->discovery, VIEW_WORKLOAD, SLICE(""));
+    return address_is_loopback(from) || pod_owns(&p->pod, from) ||
+           node_has(v ? &v->workload : NULL, &p->pod, from);
 }
 
-static void find_own_ips(struct proxy *p)
+static enum status start_health(struct proxy *p, struct error *e)
 {
-    struct ifaddrs *all;
-    if (getifaddrs(&all))
-        return;
-    for (struct ifaddrs *i = all; i && p->own_ips_len < OWN_IPS;
-         i = i->ifa_next) {
-        if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET &&
-                             i->ifa_addr->sa_family != AF_INET6))
-            continue;
-        struct address *a = &p->own_ips[p->own_ips_len];
-        address_from(a, i->ifa_addr);
-        if (!address_is_loopback(a))
-            p->own_ips_len++;
-    }
-    freeifaddrs(all);
+    struct address at[HEALTH_LISTENERS];
+    struct health_options opt = {.at = at,
+                                 .probes = &p->probes,
+                                 .ready = page_ready,
+                                 .is_node = from_node,
+                                 .arg = p};
+    if (slice_empty(p->config->health))
+        return OK;
+    enum status rc = listen_health(p->config, p->pod.ipv6, at, HEALTH_LISTENERS,
+                                   &opt.at_len, e);
+    if (!rc && p->pod.own_len)
+        opt.pod = p->pod.own[0];
+    else if (!rc)
+        rc = address_parse(SLICE("127.0.0.1:0"), &opt.pod);
+    return rc ? rc : health_start(&p->health, &p->loop, &opt, e);
+}
+
+/* ---- start ---- */
+
+/* The file may be missing, as an optional mount is, when there is the other. */
+static enum status read_bundle(struct proxy *p, struct error *e)
+{
+    slice pem = p->config->bundle_pem, file = SLICE_NONE;
+    struct text both;
+    size_t len;
+    enum status rc = OK;
+    if (p->config->bundle.len)
+        rc = file_read(p->config->bundle, BUNDLE_MAX, &file, e);
+    if (rc && slice_empty(pem))
+        return rc;
+    text_init(&both, 2 * BUNDLE_MAX);
+    text_printf(&both, "%.*s\n%.*s\n", FMT(file), FMT(pem));
+    mem_free((void *)(uintptr_t)file.ptr);
+    char *all = text_take(&both, &len);
+    p->bundle = slice_of(all, len);
+    return OK;
 }
 
 static enum status start_workers(struct proxy *p, struct error *e)
@@ -333,9 +349,9 @@ static enum status start_session(struct proxy *p, struct error *e)
 {
     const struct config *c = p->config;
     bool join = c->join_token_file.len > 0;
+    char name[NAME_MAX_TEXT];
     struct renew_options ro = renew_defaults;
-    memcpy(ro.controllers, p->controllers, sizeof ro.controllers);
-    ro.controllers_len = p->controllers_len;
+    ro.controllers = p->controllers;
     ro.bundle_pem = p->bundle;
     ro.trust_domain = c->trust_domain;
     ro.token_file = join ? c->join_token_file : c->token_file;
@@ -344,10 +360,12 @@ static enum status start_session(struct proxy *p, struct error *e)
     if (rc)
         return rc;
     struct discovery_client_options co = discovery_client_defaults;
-    memcpy(co.controllers, p->controllers, sizeof co.controllers);
-    co.controllers_len = p->controllers_len;
+    co.controllers = p->controllers;
     co.expect = renew_controller(p->renew);
     co.report_every = c->report_interval;
+    snprintf(name, sizeof name, "%.*s%s%.*s", FMT(c->pod_namespace),
+             c->pod_name.len ? "/" : "", FMT(c->pod_name));
+    co.name = slice_str(name);
     p->client = discovery_client_new(&p->loop, p->discovery, &co,
                                      &client_events, p);
     p->own_watch = identity_watch_new(p->identity, &p->loop, on_identity, p);
@@ -362,7 +380,7 @@ static void on_signal(void *arg, int signum)
         return;
     if (p->stopping) {
         log_warn(&log_, "second signal, leaving at once", "");
-        _exit(1);
+        _exit(0); /* as at the end of the grace: we did what was asked */
     }
     p->stopping = true;
     log_info(&log_, "draining", "signal=%d", signum);
@@ -372,26 +390,37 @@ static void on_signal(void *arg, int signum)
 
 static enum status start(struct proxy *p, struct error *e)
 {
-    enum status rc = parse_controllers(p, e);
+    enum status rc = controllers_new(&p->controllers, &p->loop,
+                                     p->config->controller, NULL, e);
     if (!rc)
         rc = listen_specs(p->config, p->specs, WORKER_LISTENERS, &p->specs_len,
                           e);
     if (!rc)
-        rc = file_read(p->config->bundle, BUNDLE_MAX, &p->bundle, e);
+        rc = read_bundle(p, e);
+    if (!rc)
+        rc = pod_find(&p->pod, p->config, e);
+    if (!rc)
+        rc = probes_parse(p->config->probes, &p->probes, e);
     if (!rc && random_hex(p->epoch, EPOCH))
         rc = error_set(e, ERR_IO, "no random numbers");
     if (rc)
         return rc;
-    find_own_ips(p);
-    p->discovery = discovery_new(&p->loop, NULL);
+    if (!p->pod.ipv6)
+        listen_without_ipv6(p->specs, &p->specs_len);
+    struct discovery_options dopt = discovery_defaults;
+    dopt.max_keys = (uint32_t)p->config->max_destinations;
+    p->discovery = discovery_new(&p->loop, &dopt);
     p->identity = identity_new(&p->loop);
-    rc = start_workers(p, e);
+    /* First: who is told to go before all is there does go, and well. */
+    rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
+    if (!rc)
+        rc = start_workers(p, e);
     if (!rc)
         rc = start_pages(p, e);
     if (!rc)
-        rc = start_session(p, e);
+        rc = start_health(p, e);
     if (!rc)
-        rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
+        rc = start_session(p, e);
     if (!rc)
         rc = run_workers(p, e);
     return rc;
@@ -412,6 +441,7 @@ static void on_own_watch_closed(void *arg)
 static void close_main(struct proxy *p)
 {
     pages_close(p->pages);
+    health_close(p->health);
     discovery_client_close(p->client);
     renew_close(p->renew);
     signals_close(p->signals);
@@ -437,6 +467,8 @@ enum status proxy_run(const struct config *c, struct error *e)
         worker_fini(&p->workers[i]);
     }
     mem_free(p->workers);
+    controllers_free(p->controllers);
+    probes_fini(&p->probes);
     mem_free((void *)(uintptr_t)p->bundle.ptr);
     arena_reset(&p->report_arena);
     loop_fini(&p->loop);

@@ -7,6 +7,7 @@
 #include "lib/net/address.h"
 #include "proxy/config.h"
 #include "proxy/discovery/store.h"
+#include "proxy/pod.h"
 #include "proxy/tls/identity.h"
 
 struct proxy;
@@ -21,8 +22,8 @@ struct discovery *proxy_discovery(struct proxy *p);
 struct identity *proxy_identity(struct proxy *p);
 /* Address that listener `i` got. */
 const struct address *proxy_listening(const struct proxy *p, unsigned i);
-/* Is it an address of this pod (any interface but loopback)? */
-bool proxy_owns_ip(const struct proxy *p, const struct address *a);
+/* The pod's addresses, and its node's. */
+const struct pod *proxy_pod(const struct proxy *p);
 /* From a worker's thread: it accepts now; its loop has ended. */
 void proxy_worker_open(struct proxy *p);
 void proxy_worker_done(struct proxy *p);

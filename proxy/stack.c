@@ -15,5 +15,10 @@ const struct filter *const outbound_http[] = {
 };
 
 const struct filter *const inbound_http[] = {
-    &log_filter, &admit_filter, &rewrite_filter, &forward_filter, NULL,
+    &log_filter,
+    &admit_filter,
+    &probe_filter, /* strict mode: of plaintext, probes alone */
+    &rewrite_filter,
+    &forward_filter,
+    NULL,
 };

@@ -85,14 +85,30 @@ enum fault worker_admit_connection(struct worker *w, bool inbound)
     return f;
 }
 
+/* Whoever serves this dials himself. Inbound, every address is one of the pod:
+ * also one that it got after our start. */
+static bool leads_back(const struct worker_listener *wl,
+                       const struct address *to)
+{
+    const struct worker *w = wl->worker;
+    if (!wl->spec->inbound && !address_is_loopback(to) &&
+        !pod_owns(proxy_pod(w->proxy), to))
+        return false;
+    for (unsigned i = 0; i < w->listeners_len; i++)
+        if (w->listeners[i].spec->transparent &&
+            address_port(listener_address(w->listeners[i].listener)) ==
+                address_port(to))
+            return true;
+    return false;
+}
+
 static void accept_transparent(struct worker_listener *wl, struct stream *s,
                                int fd, const struct address *client)
 {
     char text[ADDRESS_TEXT];
     struct address to;
     uint16_t own = address_port(listener_address(wl->listener));
-    enum status rc = orig_dst(fd, own, &to);
-    if (rc) {
+    if (orig_dst(fd, own, &to) || leads_back(wl, &to)) {
         telemetry_fault(wl->worker->telemetry, wl->spec->inbound, FAULT_LOOP);
         stream_close(s, STREAM_RESET);
         return;
@@ -158,7 +174,7 @@ static const struct worker_listener *own_listener(const struct worker *w,
         if (!wl->spec->inbound)
             continue;
         if (wl->spec->transparent
-                ? proxy_owns_ip(w->proxy, to)
+                ? pod_owns(proxy_pod(w->proxy), to)
                 : address_eq(to, proxy_listening(w->proxy, i)))
             return wl;
     }
@@ -212,10 +228,29 @@ static void hint_clients(struct worker *w)
     }
 }
 
+/* mTLS is strict from now on: also for who was let in before. */
+static void end_plaintext(struct worker *w)
+{
+    unsigned n = 0;
+    LIST_EACH(node, &w->connections) {
+        struct connection *c = CONTAINER_OF(node, struct connection, node);
+        if (!c->plaintext)
+            continue;
+        c->close(c);
+        telemetry_count(w->telemetry, COUNTER_PLAINTEXT_REFUSED);
+        n++;
+    }
+    if (n)
+        log_info(&log_, "mTLS is strict now, plaintext ended", "connections=%u",
+                 n);
+}
+
 static void on_workload(struct lookup_watch *lw, struct view *v)
 {
     struct worker *w = lw->arg;
     maybe_open(w);
+    if (worker_strict(w))
+        end_plaintext(w);
     /* The pod is being deleted: clients should go elsewhere, in peace. */
     if (v && v->workload.terminating && !w->draining)
         hint_clients(w);
@@ -399,6 +434,7 @@ static enum status open_listeners(struct worker *w,
         struct worker_listener *wl = &w->listeners[i];
         wl->worker = w;
         wl->spec = &specs[i];
+        opt.v6only = specs[i].v6only;
         /* Another worker has chosen the port of a listener with port 0. */
         const struct address *at =
             w->id ? proxy_listening(w->proxy, (unsigned)i) : &specs[i].at;

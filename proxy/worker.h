@@ -20,6 +20,7 @@ enum { WORKER_LISTENERS = 64 };
 struct listen_spec {
     struct address at; /* port 0: chosen at the first open */
     bool inbound, transparent;
+    bool v6only;        /* another takes the IPv4 connections of its port */
     struct address app; /* explicit inbound: where the application is */
     char service[256];  /* explicit outbound: "namespace/service:port" */
 };
@@ -64,6 +65,7 @@ struct connection {
     struct list node;
     struct worker *worker;
     bool inbound;
+    bool plaintext; /* inbound, from a peer who proved nothing */
     void (*drain)(struct connection *c); /* no new requests, end soon */
     void (*close)(struct connection *c); /* end now */
 };

@@ -168,6 +168,8 @@ def ctest(run, preset, label, minutes, prefix=()):
 
 
 def house_checks(run):
+    # First: it builds Helm, which a house check needs.
+    run.stage("chart tests", ["scripts/test-chart"], 20, tests="pytest")
     # clang-tidy wants the compile commands, which `configure` writes.
     if run.stage("configure dev", ["cmake", "--preset", "dev"], 5):
         ctest(run, "check", "house", 15)
@@ -182,6 +184,9 @@ def unit(run):
 def tsan(run):
     if build(run, "tsan"):
         ctest(run, "tsan", "unit", 10, prefix=low_entropy())
+        run.stage("threads under load",
+                  [*low_entropy(), "scripts/test-system", "build/tsan",
+                   "-m", "threads"], 10, tests="pytest")
 
 
 def low_entropy():
@@ -231,7 +236,7 @@ def demo(run):
 
 
 def cluster(run):
-    script(run, "cluster tests", ["tests/cluster/run"], 40, tests="pytest")
+    script(run, "cluster tests", ["tests/cluster/run"], 55, tests="pytest")
 
 
 GROUPS = {"house": house_checks, "unit": unit, "tsan": tsan, "system": system,

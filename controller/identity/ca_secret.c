@@ -182,6 +182,18 @@ static void on_retry(struct timer *t)
 
 /* --- the watch --- */
 
+/* What has ended signs nothing that anybody believes. */
+static enum status check_dates(const struct authority *a, struct error *e)
+{
+    char until[21];
+
+    if (authority_not_after(a) > clock_real_ns() / NSEC_PER_SEC)
+        return OK;
+    clock_format_rfc3339(authority_not_after(a), until);
+    return error_set(e, ERR_INVALID, "the certificate has expired at %s",
+                     until);
+}
+
 static void on_object(void *owner, struct json obj)
 {
     struct ca_secret *s = owner;
@@ -190,7 +202,10 @@ static void on_object(void *owner, struct json obj)
     enum status rc = ca_secret_decode(obj, s->trust_domain, &a, &e);
 
     s->present = true;
+    if (!rc)
+        rc = check_dates(a, &e);
     if (rc) {
+        authority_free(a);
         error_prefix(&e, rc, "Secret %s/%s", s->ns, s->name);
         s->events.on_problem(s->owner, slice_str(e.text));
         return;

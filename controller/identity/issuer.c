@@ -7,8 +7,12 @@
 
 #include "controller/identity/join_token.h"
 #include "controller/identity/token_review.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/kube/kube.h"
+
+/* Below the time that a proxy waits for an answer: it is told why. */
+#define REVIEW_TIMEOUT (5 * NSEC_PER_SEC)
 
 /* --- the end --- */
 
@@ -125,7 +129,7 @@ static enum status review(struct issue_job *j, struct error *e)
     struct kube_call call = {
         .method = KUBE_POST,
         .path = SLICE(TOKEN_REVIEW_PATH),
-        .timeout = 0,
+        .timeout = REVIEW_TIMEOUT,
     };
     struct text body;
     enum status rc;
@@ -175,13 +179,15 @@ static void by_certificate(struct issue_job *j, const struct tls_peer *peer)
 {
     struct proof p = {.kind = PROOF_CERTIFICATE};
     struct error e;
-    enum status rc = OK;
+    enum status rc;
 
-    if (!peer || slice_empty(peer->name))
+    if (!peer || slice_empty(peer->name)) {
         rc = error_set(&e, ERR_DENIED,
                        "neither a token nor a client certificate");
-    if (!rc)
-        rc = check_request(j, &e);
+        finish(j, rc, NULL, &e);
+        return;
+    }
+    rc = check_request(j, &e);
     if (rc) {
         finish(j, rc, NULL, &e);
         return;

@@ -105,12 +105,26 @@ static bool endpoints_eq(const struct slice_record *a,
     return true;
 }
 
+static bool probes_eq(const struct pod_record *a, const struct pod_record *b)
+{
+    if (a->probes_len != b->probes_len)
+        return false;
+    for (uint32_t i = 0; i < a->probes_len; i++)
+        if (a->probes[i].port != b->probes[i].port ||
+            a->probes[i].grpc != b->probes[i].grpc ||
+            !slice_eq(a->probes[i].path, b->probes[i].path))
+            return false;
+    return true;
+}
+
 static bool pod_eq(const struct pod_record *a, const struct pod_record *b)
 {
     return slice_eq(a->uid, b->uid) && slice_eq(a->node, b->node) &&
            slice_eq(a->service_account, b->service_account) &&
            slices_eq(a->ips, a->ips_len, b->ips, b->ips_len) &&
-           a->ports_len == b->ports_len &&
+           slices_eq(a->node_ips, a->node_ips_len, b->node_ips,
+                     b->node_ips_len) &&
+           probes_eq(a, b) && a->ports_len == b->ports_len &&
            (a->ports_len == 0 ||
             memcmp(a->ports, b->ports, a->ports_len * sizeof *a->ports) == 0) &&
            settings_eq(&a->settings, &b->settings) && a->meshed == b->meshed &&

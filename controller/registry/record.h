@@ -67,10 +67,22 @@ struct slice_record {
     bool v6;
 };
 
+/* A probe that the kubelet sends itself, in plaintext: to a path by GET, or to a
+ * whole port. */
+struct pod_probe {
+    uint16_t port;
+    bool grpc;
+    slice path; /* with the query; empty for gRPC */
+};
+
 struct pod_record {
     slice uid, service_account, node;
     slice *ips; /* canonical */
     uint32_t ips_len;
+    slice *node_ips; /* canonical */
+    uint32_t node_ips_len;
+    struct pod_probe *probes;
+    uint32_t probes_len;
     uint16_t *ports; /* TCP container ports, sidecar's own left out */
     uint32_t ports_len;
     struct mesh_settings settings;

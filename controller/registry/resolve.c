@@ -122,6 +122,32 @@ static enum status add_ports(struct job *j, const struct record *pod,
     return rc;
 }
 
+/* What strict mode lets in without mTLS. */
+static enum status add_probes(struct job *j, const struct record *pod,
+                              struct error *e)
+{
+    struct workload_view *w = &j->v->workload;
+    const struct pod_record *p = &pod->pod;
+    enum status rc = OK;
+
+    w->probes = arena_alloc(&j->v->arena,
+                            p->probes_len * sizeof *w->probes + 1);
+    w->node_ips = arena_alloc(&j->v->arena,
+                              p->node_ips_len * sizeof *w->node_ips + 1);
+    if (!w->probes || !w->node_ips)
+        return too_big(j, e);
+    for (uint32_t i = 0; i < p->probes_len && !rc; i++) {
+        struct workload_probe *out = &w->probes[w->probes_len++];
+
+        *out = (struct workload_probe){.port = p->probes[i].port,
+                                       .grpc = p->probes[i].grpc};
+        rc = keep(j, p->probes[i].path, &out->path, e);
+    }
+    for (uint32_t i = 0; i < p->node_ips_len && !rc; i++)
+        rc = keep(j, p->node_ips[i], &w->node_ips[w->node_ips_len++], e);
+    return rc;
+}
+
 /* The record of the client's pod. One of the same name but another UID is
  * another pod: a StatefulSet makes such. */
 static const struct record *client_pod(const struct job *j)
@@ -181,6 +207,8 @@ static enum status workload(struct job *j, struct error *e)
         rc = keep(j, j->s->bundle, &w->bundle, e);
     if (!rc)
         rc = add_ports(j, pod, &s, e);
+    if (!rc)
+        rc = add_probes(j, pod, e);
     return rc;
 }
 

@@ -240,6 +240,7 @@ static void session_begin(struct call *c, bool end)
     struct header fields[2];
     struct session_peer peer;
     struct head head;
+    char limit[16];
 
     if (!read_peer(c, &peer)) {
         refuse(c, 403, "a session needs the certificate of a workload");
@@ -258,8 +259,12 @@ static void session_begin(struct call *c, bool end)
     c->kind = CALL_SESSION;
     publisher_join(c->api->publisher, &c->seat, &peer, &session_events, c);
     head_init_response(&head, 200, fields, 2);
+    int n = snprintf(limit, sizeof limit, "%u",
+                     session_max_subscriptions(c->seat.session));
     if (headers_add(&head.headers, SLICE("content-type"),
-                    SLICE("application/jsonl")) == OK)
+                    SLICE("application/jsonl")) == OK &&
+        headers_add(&head.headers, SLICE(WIRE_SUBSCRIPTIONS_HEADER),
+                    slice_of(limit, (size_t)n)) == OK)
         exchange_send_head(c->x, &head, false);
 }
 

@@ -19,11 +19,11 @@ const struct fsm_state session_states[] = {
 };
 
 const struct session_limits session_limits_default = {
-    .subscriptions = 1000,
+    .subscriptions = 10000,
     .watermark = 256 << 10,
     .line = 2 << 20,
     .rate = 500,
-    .burst = 10000,
+    .burst = 40000, /* all subscriptions anew, and their acks */
     .hello = 10 * NSEC_PER_SEC,
     .beat = 10 * NSEC_PER_SEC,
     .silence = 30 * NSEC_PER_SEC,
@@ -176,6 +176,11 @@ uint32_t session_subscriptions(const struct session *s)
     return (uint32_t)s->subs.len;
 }
 
+uint32_t session_max_subscriptions(const struct session *s)
+{
+    return s->lim.subscriptions;
+}
+
 bool session_in_sync(const struct session *s)
 {
     void *value;
@@ -224,7 +229,8 @@ static void on_subscribe(struct session *s, const struct msg *m)
     struct subscription *sub = session_find(s, m->kind, m->key);
     struct error e;
 
-    if ((!sub || !sub->asked) && s->asked >= s->lim.subscriptions) {
+    /* One that a destination implies is told anyway: no remove. */
+    if (!sub && s->asked >= s->lim.subscriptions) {
         log_warn(&s->log, "subscription over the limit", "key=" LOG_QUOTED,
                  FMT(m->key));
         session_send_remove(s, m->kind, m->key);

@@ -82,6 +82,8 @@ bool session_is_over(const struct session *s);
 /* Nothing dirty, and everything that was sent was acknowledged. */
 bool session_in_sync(const struct session *s);
 uint32_t session_subscriptions(const struct session *s);
+/* What the proxy may ask for; it is told, and keeps to it. */
+uint32_t session_max_subscriptions(const struct session *s);
 /* For people: one JSON object. */
 void session_json(const struct session *s, int64_t now, struct text *out);
 

@@ -45,6 +45,9 @@ CHECKED enum status decode_ip(struct record *r, struct json v, slice *out,
 /* tulle.dev/opaque-ports and its like; a bad list goes to r->problem. */
 CHECKED enum status decode_ports(struct record *r, struct json annotations,
                                  const char *name, slice *out, struct error *e);
+/* Of a Pod: its plain probes, and the addresses of its node (pod_probes.c). */
+CHECKED enum status decode_pod_probes(struct record *r, struct json obj,
+                                      struct error *e);
 /* Every annotation that pods and namespaces share. */
 CHECKED enum status decode_settings(struct record *r, struct json metadata,
                                     struct mesh_settings *out, struct error *e);

@@ -5,7 +5,7 @@
 #include "lib/mesh/identity.h"
 #include "lib/mesh/labels.h"
 
-enum { PORTS_MAX = 1000, IPS_MAX = 16, DEATH_TEXT_MAX = 512 };
+enum { PORTS_MAX = 1000, IPS_MAX = 16, PROBLEM_TEXT_MAX = 512 };
 
 typedef VEC(uint16_t) port_list;
 
@@ -153,32 +153,52 @@ static enum status decode_ips(struct record *r, struct json status,
     return rc;
 }
 
-/* What one of our containers died of, for people: its last words, or the reason
- * that the kubelet gives. Only while it is not running. */
-static enum status decode_death(struct record *r, struct json container,
+/* The kubelet's way to say that all goes as it should. */
+static bool on_its_way(slice reason)
+{
+    return slice_empty(reason) || slice_eq(reason, SLICE("PodInitializing")) ||
+           slice_eq(reason, SLICE("ContainerCreating"));
+}
+
+/* `text`, or what it stands for when there is none. */
+static enum status keep_problem(struct record *r, struct json v, slice reason,
                                 struct error *e)
 {
-    struct json state = json_get(container, "state");
-    struct json dead = json_get(state, "terminated");
     slice text = SLICE_NONE;
-    int64_t code = 0;
-    enum status rc;
+    enum status rc = json_opt_string(v, "message", &text, e);
 
-    if (json_present(json_get(state, "waiting")))
-        dead = json_get(json_get(container, "lastState"), "terminated");
-    if (!json_present(dead))
-        return OK;
-    rc = json_opt_int(dead, "exitCode", INT32_MIN, INT32_MAX, &code, e);
-    if (rc || code == 0)
-        return rc;
-    rc = json_opt_string(dead, "message", &text, e);
-    if (!rc && slice_empty(text))
-        rc = json_opt_string(dead, "reason", &text, e);
     if (rc)
         return rc;
-    text = slice_sub(slice_trim(text), 0, DEATH_TEXT_MAX);
+    while (text.len && (unsigned char)text.ptr[text.len - 1] <= ' ')
+        text.len--;
+    if (slice_empty(text))
+        text = reason;
+    text = slice_sub(text, 0, PROBLEM_TEXT_MAX);
     rc = arena_copy(&r->arena, text, &r->pod.init_problem);
-    return rc ? json_error(dead, rc, e, "is too long") : OK;
+    return rc ? json_error(v, rc, e, "is too long") : OK;
+}
+
+/* Why one of our containers does not run, for people: its last words, or the
+ * reason that the kubelet gives. Nothing while it runs or has ended well. */
+static enum status decode_problem(struct record *r, struct json container,
+                                  struct error *e)
+{
+    struct json state = json_get(container, "state");
+    struct json waiting = json_get(state, "waiting");
+    struct json dead = json_get(state, "terminated");
+    slice reason = SLICE_NONE;
+    int64_t code = 0;
+    enum status rc = json_opt_string(waiting, "reason", &reason, e);
+
+    if (json_present(waiting))
+        dead = json_get(json_get(container, "lastState"), "terminated");
+    if (!rc)
+        rc = json_opt_int(dead, "exitCode", INT32_MIN, INT32_MAX, &code, e);
+    if (!rc && code != 0)
+        rc = json_opt_string(dead, "reason", &reason, e);
+    if (rc || (code == 0 && on_its_way(reason)))
+        return rc;
+    return keep_problem(r, code ? dead : waiting, reason, e);
 }
 
 static enum status decode_sidecar(struct record *r, struct json status,
@@ -197,7 +217,7 @@ static enum status decode_sidecar(struct record *r, struct json status,
         else if (!rc && !slice_eq(name, SLICE(CONTAINER_INIT)))
             continue;
         if (!rc)
-            rc = decode_death(r, i, e);
+            rc = decode_problem(r, i, e);
     }
     return rc;
 }
@@ -238,6 +258,8 @@ enum status decode_pod(struct json obj, struct record **out, struct error *e)
         rc = decode_spec(r, obj, e);
     if (!rc)
         rc = decode_status(r, obj, e);
+    if (!rc)
+        rc = decode_pod_probes(r, obj, e);
     if (rc) {
         record_unref(r);
         return rc;

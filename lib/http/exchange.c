@@ -48,6 +48,41 @@ bool exchange_grants_tunnel(const struct exchange *x, const struct head *h)
     return x->connect && h->status >= 200 && h->status < 300;
 }
 
+/* The end of a request that asks for an upgrade is that of a message: where there
+ * is a tunnel already, its bytes follow. */
+static void request_ends(struct exchange *x, bool *ended)
+{
+    *ended = !(x->upgrade && !x->request_over && x->tunnel);
+    x->request_over = true;
+}
+
+static void ends_out(struct exchange *x)
+{
+    if (x->server)
+        x->end_out = true;
+    else
+        request_ends(x, &x->end_out);
+}
+
+static void ends_in(struct exchange *x)
+{
+    if (x->server)
+        request_ends(x, &x->end_in);
+    else
+        x->end_in = true;
+}
+
+static void open_tunnel(struct exchange *x)
+{
+    x->tunnel = true;
+    if (!x->upgrade || !x->request_over)
+        return;
+    if (x->server)
+        x->end_in = false;
+    else
+        x->end_out = false;
+}
+
 void exchange_send_head(struct exchange *x, const struct head *h, bool end)
 {
     if (x->over || x->head_out)
@@ -57,11 +92,12 @@ void exchange_send_head(struct exchange *x, const struct head *h, bool end)
         return;
     }
     x->head_out = true;
-    x->end_out = end;
-    if (x->server)
-        x->tunnel = exchange_grants_tunnel(x, h);
-    else
+    if (!x->server)
         note_request(x, h);
+    else if (exchange_grants_tunnel(x, h))
+        open_tunnel(x);
+    if (end)
+        ends_out(x);
     x->carrier->send_head(x, h, end);
 }
 
@@ -69,7 +105,8 @@ void exchange_send_body(struct exchange *x, slice data, bool end)
 {
     if (x->over || x->end_out || !x->head_out)
         return;
-    x->end_out = end;
+    if (end)
+        ends_out(x);
     x->bytes_out += data.len;
     x->carrier->send_body(x, data, end);
 }
@@ -78,7 +115,7 @@ void exchange_send_trailers(struct exchange *x, const struct headers *trailers)
 {
     if (x->over || x->end_out || !x->head_out)
         return;
-    x->end_out = true;
+    ends_out(x);
     x->carrier->send_trailers(x, trailers);
 }
 
@@ -86,6 +123,14 @@ void exchange_consumed(struct exchange *x, size_t n)
 {
     if (!x->over && n)
         x->carrier->consumed(x, n);
+}
+
+void exchange_drop_rest(struct exchange *x)
+{
+    if (x->over || !x->rest_wanted)
+        return;
+    x->rest_wanted = false;
+    x->carrier->drop_rest(x);
 }
 
 void exchange_reset(struct exchange *x, enum reset_why why)
@@ -104,10 +149,11 @@ void exchange_got_head(struct exchange *x, const struct head *h, bool end)
         note_request(x, h);
     if (x->server || !informational(h)) {
         x->head_in = true;
-        x->end_in = end;
+        if (end)
+            ends_in(x);
     }
-    if (!x->server && x->head_in)
-        x->tunnel = exchange_grants_tunnel(x, h);
+    if (!x->server && x->head_in && exchange_grants_tunnel(x, h))
+        open_tunnel(x);
     x->events->on_head(x, h, end);
 }
 
@@ -116,7 +162,8 @@ void exchange_got_body(struct exchange *x, slice data, bool end)
     if (x->over || x->end_in)
         return;
     assert(x->head_in);
-    x->end_in = end;
+    if (end)
+        ends_in(x);
     x->bytes_in += data.len;
     x->events->on_body(x, data, end);
 }
@@ -125,7 +172,7 @@ void exchange_got_trailers(struct exchange *x, const struct headers *trailers)
 {
     if (x->over || x->end_in)
         return;
-    x->end_in = true;
+    ends_in(x);
     x->events->on_trailers(x, trailers);
 }
 

@@ -12,8 +12,10 @@
  *
  * Order in each direction: head (for responses: any number of 1xx heads, then
  * the final one), body bytes, end. The end comes with the last head or body
- * (`end` true) or as trailers. After a 101 or a successful CONNECT both bodies
- * are the bytes of a tunnel.
+ * (`end` true) or as trailers. After a successful CONNECT both bodies are the
+ * bytes of a tunnel. A request that asks for an upgrade first ends like any
+ * other; if 101 is the answer, its direction is open again, after that end, for
+ * the bytes of the tunnel. Before, there are none.
  *
  * Back-pressure is credit: of what on_body delivered the owner owes
  * exchange_consumed(n), as soon as the bytes have gone on; a carrier stops
@@ -22,12 +24,16 @@
  * a proxy joins two exchanges by calling exchange_consumed(down, n) in
  * on_sent(up, n), and nothing is ever queued without bound.
  *
+ * A response may end before its request. The request then goes on, if both
+ * sides want that: on the SERVER side the owner says so with
+ * exchange_keep_rest() before the response ends, or the rest is not read.
+ *
  * Life: exactly one of these ends an exchange, and nothing follows it:
- *   on_done (both directions ended cleanly; on the SERVER side also when the
- *   response has ended and the rest of the request will not be read: end_in is
- *   false then), on_reset (the peer or the carrier broke it), or the owner's own
- *   exchange_reset. The memory stays valid until the end of the pass; the owner
- *   forgets its pointer at once. */
+ *   on_done (both directions ended cleanly; or the response did and the rest of
+ *   the request will not go on: end_in is false then on the SERVER side, end_out
+ *   on the CLIENT side), on_reset (the peer or the carrier broke it), or the
+ *   owner's own exchange_reset. The memory stays valid until the end of the
+ *   pass; the owner forgets its pointer at once. */
 #ifndef TULLE_HTTP_EXCHANGE_H
 #define TULLE_HTTP_EXCHANGE_H
 
@@ -72,6 +78,8 @@ struct carrier {
     void (*send_body)(struct exchange *x, slice data, bool end);
     void (*send_trailers)(struct exchange *x, const struct headers *trailers);
     void (*consumed)(struct exchange *x, size_t n);
+    /* SERVER: exchange_drop_rest was called. */
+    void (*drop_rest)(struct exchange *x);
     void (*reset)(struct exchange *x, enum reset_why why);
 };
 
@@ -86,9 +94,11 @@ struct exchange {
     bool head_out, end_out; /* the final head, the end were sent by the owner */
     bool tunnel;            /* after 101 or CONNECT 2xx */
     bool over;
+    bool rest_wanted;             /* see exchange_keep_rest */
     bool is_head_request;         /* HEAD: the response has no body */
     bool connect;                 /* CONNECT or upgrade was asked */
     bool upgrade;                 /* the latter: only 101 grants it */
+    bool request_over;            /* with `upgrade`: the request has ended */
     int64_t started;              /* loop time of creation */
     uint64_t bytes_in, bytes_out; /* body bytes delivered, sent */
 };
@@ -114,6 +124,15 @@ void exchange_send_body(struct exchange *x, slice data, bool end);
 void exchange_send_trailers(struct exchange *x, const struct headers *trailers);
 /* `n` bytes of on_body's have gone on. */
 void exchange_consumed(struct exchange *x, size_t n);
+/* SERVER: the request is to be read to its end, also when the response has ended
+ * before; the exchange is over when both have. */
+static inline void exchange_keep_rest(struct exchange *x)
+{
+    x->rest_wanted = true;
+}
+/* SERVER: or not any more. The peer hears that it may stop, once the response
+ * has left (RFC 9112 section 9.6, RFC 9113 section 8.1). */
+void exchange_drop_rest(struct exchange *x);
 /* Breaks it off in both directions. `why` picks the code the peer sees. */
 void exchange_reset(struct exchange *x, enum reset_why why);
 

@@ -250,41 +250,6 @@ enum h1_body_event h1_body_next(struct h1_body *b, slice in,
     return H1_BODY_END;
 }
 
-/* RFC 9110 section 6.5.1: what decides framing, routing, authentication, or
- * how the content is read, comes too late in a trailer. Sorted by need. */
-static bool allowed_in_trailers(const struct header *h)
-{
-    static const slice refused[] = {
-        SLICE_INIT("age"),
-        SLICE_INIT("authorization"),
-        SLICE_INIT("cache-control"),
-        SLICE_INIT("content-encoding"),
-        SLICE_INIT("content-range"),
-        SLICE_INIT("cookie"),
-        SLICE_INIT("expires"),
-        SLICE_INIT("if-match"),
-        SLICE_INIT("if-modified-since"),
-        SLICE_INIT("if-none-match"),
-        SLICE_INIT("if-range"),
-        SLICE_INIT("if-unmodified-since"),
-        SLICE_INIT("location"),
-        SLICE_INIT("max-forwards"),
-        SLICE_INIT("pragma"),
-        SLICE_INIT("range"),
-        SLICE_INIT("retry-after"),
-        SLICE_INIT("set-cookie"),
-        SLICE_INIT("vary"),
-        SLICE_INIT("www-authenticate"),
-    };
-
-    if (h->id != HDR_OTHER) /* all names that somebody acts upon */
-        return false;
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
-        if (slice_eq_nocase(h->name, refused[i]))
-            return false;
-    return true;
-}
-
 enum status h1_parse_trailers(slice section, const struct http_limits *lim,
                               struct headers *out, struct h1_error *err)
 {
@@ -298,7 +263,7 @@ enum status h1_parse_trailers(slice section, const struct http_limits *lim,
     out->cap = cap < lim->max_headers ? cap : lim->max_headers;
     while (!rc && c.at < c.end) {
         rc = h1_field_line(&c, out, err);
-        if (!rc && !allowed_in_trailers(&out->at[out->len - 1]))
+        if (!rc && !header_trails(&out->at[out->len - 1]))
             out->len--;
     }
     out->cap = cap;

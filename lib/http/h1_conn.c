@@ -4,7 +4,7 @@
  *   HEAD -> BODY -> WAIT -> HEAD ...        one exchange after the other
  *     |       |       |
  *     |       |       +-> TUNNEL            after 101 or CONNECT
- *     |       +-> DISCARD                   answered before the body was read
+ *     |       +-> DISCARD                   answered, and the rest is unwanted
  *     +-> closed
  *
  * Bytes are parsed where they were read (the loop's lent buffer); only what is
@@ -14,11 +14,14 @@
  * a body are owed, and credit for sent bytes is given when the stream's queue has
  * drained.
  *
+ * A response that ends first ends nothing: the request goes on until it has
+ * ended too, or the owner (server) or the peer (client) wants no more of it. Then
+ * we end our side and read on for a while, so that no reset overtakes the
+ * answer.
+ *
  * Failures: a refused or late message is answered (400, 408, 431 ...) and the
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
-
-#include <assert.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -26,10 +29,14 @@
 enum {
     ARENA_MAX = 256 *
                 1024, /* of one exchange: two heads and what filters add */
-    DISCARD_MAX = 256 * 1024,
+    DISCARD_MAX = 1024 * 1024,
     SENT_LOW = 32 * 1024, /* queue below this: credit what was sent */
 };
-static const int64_t DISCARD_TIME = 2 * NSEC_PER_SEC;
+/* What comes after our end is read for so long in all, and ended by so much
+ * silence. Beyond DISCARD_MAX it is not read, and whoever sends it has to wait
+ * as long. */
+static const int64_t DISCARD_TIME = 10 * NSEC_PER_SEC;
+static const int64_t DISCARD_QUIET = 2 * NSEC_PER_SEC;
 /* A request may be on its way to us when we are told to drain. */
 static const int64_t GOODBYE_AFTER = NSEC_PER_SEC;
 
@@ -47,7 +54,7 @@ static void free_exchange(struct reap *r)
     mem_free(hx);
 }
 
-static struct exchange *new_exchange(struct h1_conn *h)
+struct exchange *h1_exchange_new(struct h1_conn *h)
 {
     struct h1_exchange *hx = mem_alloc(sizeof *hx);
     exchange_init(&hx->x, &h1_carrier, h->c.loop, h->c.server, ARENA_MAX);
@@ -77,6 +84,16 @@ static void free_conn(struct reap *r)
     mem_free(h);
 }
 
+/* The response is complete: no more than the rest of a request can be lost. */
+static bool answered_whole(const struct h1_conn *h, enum reset_why why)
+{
+    const struct exchange *x = &h->x->x;
+    if (x->tunnel || (why != RESET_CONNECTION && why != RESET_TIMEOUT))
+        return false;
+    return h->c.server ? x->end_out && stream_queued(h->c.stream) == 0
+                       : x->end_in;
+}
+
 /* Closed first, told then: who is told may close us again. */
 static void end_conn(struct h1_conn *h, enum stream_close how,
                      enum reset_why why, enum status rc)
@@ -84,12 +101,16 @@ static void end_conn(struct h1_conn *h, enum stream_close how,
     struct h1_exchange *hx = h->x;
     if (h->c.closed)
         return;
+    bool whole = hx && answered_whole(h, why);
     h->c.closed = true;
     timer_stop(&h->c.loop->timers, &h->timer);
     stream_close(h->c.stream, how);
     if (hx) {
         drop_exchange(h);
-        exchange_broke(&hx->x, why);
+        if (whole)
+            exchange_finish(&hx->x);
+        else
+            exchange_broke(&hx->x, why);
     }
     loop_reap(h->c.loop, &h->reap, free_conn);
     h->c.events->on_closed(&h->c, rc);
@@ -104,7 +125,8 @@ void h1_break(struct h1_conn *h, enum reset_why why, enum status rc)
 {
     /* A half-sent message must not look complete: reset, unless nothing of it
      * has gone out. */
-    bool partial = h->x && h->x->x.head_out;
+    bool partial = h->x && h->x->x.head_out &&
+                   !(h->c.server && answered_whole(h, why));
     end_conn(h, partial ? STREAM_RESET : STREAM_NOW, why, rc);
 }
 
@@ -132,19 +154,38 @@ void h1_arm(struct h1_conn *h)
     timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
 }
 
-static void refuse(struct h1_conn *h, unsigned status, const char *why);
+static void on_discard_timer(struct h1_conn *h)
+{
+    int64_t now = loop_now(h->c.loop), limit = h->c.limits->body_timeout;
+    if (stream_queued(h->c.stream)) { /* the answer has not left yet */
+        if (limit && now - h->progress >= limit) {
+            close_conn(h, STREAM_RESET, ERR_TIMEOUT);
+            return;
+        }
+        h->goodbye = now;
+    } else if (now - h->progress >= DISCARD_QUIET ||
+               now - h->goodbye >= DISCARD_TIME) {
+        close_conn(h, STREAM_NOW, OK);
+        return;
+    }
+    timer_set(&h->c.loop->timers, &h->timer, now + DISCARD_QUIET / 2);
+}
 
 static void on_timer(struct timer *t)
 {
     struct h1_conn *h = CONTAINER_OF(t, struct h1_conn, timer);
     int64_t now = loop_now(h->c.loop);
 
-    if (h->read_state == H1_READ_DISCARD || idle(h)) {
+    if (h->read_state == H1_READ_DISCARD) {
+        on_discard_timer(h);
+        return;
+    }
+    if (idle(h)) {
         close_conn(h, STREAM_NOW, OK);
         return;
     }
     if (!h->x) {
-        refuse(h, 408, "head not complete in time");
+        h1_refuse_peer(h, 408, "head not complete in time");
         return;
     }
     if (!h->c.limits->body_timeout)
@@ -158,6 +199,11 @@ static void on_timer(struct timer *t)
         now - h->progress < h->c.limits->body_timeout) {
         timer_set(&h->c.loop->timers, &h->timer,
                   now + h->c.limits->body_timeout);
+        return;
+    }
+    if (h->c.server && answered_whole(h, RESET_TIMEOUT)) {
+        h->x->x.rest_wanted = false;
+        h1_settle(h);
         return;
     }
     h1_break(h, RESET_TIMEOUT, ERR_TIMEOUT);
@@ -175,8 +221,9 @@ static void say_goodbye(struct h1_conn *h)
     h->read_state = H1_READ_DISCARD;
     stream_end(h->c.stream);
     stream_read(h->c.stream, true);
-    timer_set(&h->c.loop->timers, &h->timer,
-              loop_now(h->c.loop) + DISCARD_TIME);
+    h->discarded = 0;
+    h->goodbye = h->progress = loop_now(h->c.loop);
+    timer_set(&h->c.loop->timers, &h->timer, h->goodbye + DISCARD_QUIET);
 }
 
 /* ---- refusing ---- */
@@ -199,7 +246,7 @@ static void write_refusal(struct h1_conn *h, unsigned status,
     bufq_fini(&q);
 }
 
-static void refuse(struct h1_conn *h, unsigned status, const char *why)
+void h1_refuse_peer(struct h1_conn *h, unsigned status, const char *why)
 {
     enum reset_why broke = status == 431   ? RESET_LIMIT
                            : status == 408 ? RESET_TIMEOUT
@@ -230,11 +277,6 @@ static void refuse(struct h1_conn *h, unsigned status, const char *why)
 
 /* ---- the end of an exchange ---- */
 
-static bool backlogged(const struct h1_conn *h)
-{
-    return stream_queued(h->c.stream) > H1_QUEUE_HIGH;
-}
-
 static void next_exchange(struct h1_conn *h)
 {
     h->read_state = H1_READ_HEAD;
@@ -255,7 +297,9 @@ void h1_settle(struct h1_conn *h)
     if (!h->x || h->c.closed)
         return;
     struct h1_exchange *hx = h->x;
-    bool early = h->c.server && hx->x.end_out && !hx->x.end_in && !hx->x.tunnel;
+    bool unwanted = !hx->x.rest_wanted || h->expecting;
+    bool early = h->c.server && hx->x.end_out && !hx->x.end_in &&
+                 !hx->x.tunnel && unwanted;
     if (!hx->x.end_out || (!hx->x.end_in && !early))
         return;
     bool tunnel = hx->x.tunnel;
@@ -272,192 +316,6 @@ void h1_settle(struct h1_conn *h)
 }
 
 /* ---- input ---- */
-
-static size_t take_request_head(struct h1_conn *h, slice in)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
-    struct h1_error err = {0};
-    size_t used = 0;
-
-    enum status rc = h1_parse_request(in, h->c.limits, &h->scanned, &head,
-                                      &used, &err);
-    if (rc == ERR_AGAIN)
-        return 0;
-    if (rc) {
-        refuse(h, err.status ? err.status : 400, err.why);
-        return 0;
-    }
-    h->scanned = 0;
-    h->peer_minor = head.minor;
-    h->method = head.method_id;
-    h->keep_alive = head.keep_alive && head.minor >= 1;
-    enum h1_framing framing = h1_request_framing(&head);
-    h1_body_init(&h->body, framing,
-                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
-    bool end = h->body.done || framing == H1_NO_BODY;
-    /* A request that asks for another protocol is followed by that protocol's
-     * bytes, if the answer is 101: its direction stays open. */
-    bool open = end && (head.upgrade || head.method_id == HTTP_CONNECT);
-    h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
-    struct exchange *x = new_exchange(h);
-    h1_arm(h);
-    h->c.events->on_exchange(&h->c, x);
-    exchange_got_head(x, &head, end && !open);
-    return used;
-}
-
-/* Bytes after the end of a response answer no request: never let the connection
- * carry another (threat: response-queue poisoning). */
-static void note_surplus(struct h1_conn *h, bool ended, size_t used, slice in)
-{
-    if (!h->c.server && ended && used < in.len)
-        h->keep_alive = false;
-}
-
-static size_t take_response_head(struct h1_conn *h, slice in)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
-    struct h1_error err = {0};
-    size_t used = 0;
-    struct exchange *x = &h->x->x;
-
-    assert(h->x); /* may_take() saw to it */
-    enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
-                                       &head, &used, &err);
-    if (rc == ERR_AGAIN)
-        return 0;
-    if (rc || (head.status == 101 && !x->upgrade)) {
-        refuse(h, rc == ERR_TOO_BIG ? 431 : 400, err.why);
-        return 0;
-    }
-    h->scanned = 0;
-    if (head.status < 200 && head.status != 101) {
-        exchange_got_head(x, &head, false);
-        return used;
-    }
-    bool tunnel = exchange_grants_tunnel(x, &head);
-    if (x->connect) {
-        h1_tunnel_answered(h, tunnel);
-        if (h->c.closed)
-            return used;
-    }
-    h->keep_alive = head.keep_alive && head.minor >= 1 && x->end_out;
-    enum h1_framing framing = h1_response_framing(&head, h->method);
-    h1_body_init(&h->body, framing,
-                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
-    bool end = !tunnel && (framing == H1_NO_BODY || h->body.done);
-    if (framing == H1_UNTIL_CLOSE)
-        h->keep_alive = false;
-    note_surplus(h, end, used, in);
-    h->read_state = tunnel ? H1_READ_TUNNEL
-                           : (end ? H1_READ_WAIT : H1_READ_BODY);
-    exchange_got_head(x, &head, end);
-    return used;
-}
-
-static void give_trailers(struct h1_conn *h, slice section)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct headers trailers = {.at = fields, .cap = HTTP_HEADERS_MAX};
-    struct h1_error err = {0};
-    h->read_state = H1_READ_WAIT;
-    if (section.len &&
-        h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
-        refuse(h, err.status ? err.status : 400, err.why);
-        return;
-    }
-    if (trailers.len)
-        exchange_got_trailers(&h->x->x, &trailers);
-    else
-        exchange_got_body(&h->x->x, SLICE_NONE, true);
-}
-
-/* One step of a body; *more false when the decoder wants more bytes. */
-static size_t take_body(struct h1_conn *h, slice in, bool *more)
-{
-    struct h1_error err = {0};
-    struct exchange *x = &h->x->x;
-    slice data = SLICE_NONE;
-    size_t used = 0;
-
-    enum h1_body_event ev = h1_body_next(&h->body, in, h->c.limits, &used,
-                                         &data, &err);
-    note_surplus(h, h->body.done, used, in);
-    switch (ev) {
-    case H1_BODY_MORE:
-        *more = false;
-        break;
-    case H1_BODY_DATA:
-        h->owed += (uint32_t)data.len;
-        if (h->body.done)
-            h->read_state = H1_READ_WAIT;
-        exchange_got_body(x, data, h->body.done);
-        break;
-    case H1_BODY_TRAILERS:
-        give_trailers(h, data);
-        break;
-    case H1_BODY_END:
-        h->read_state = H1_READ_WAIT;
-        exchange_got_body(x, SLICE_NONE, true);
-        break;
-    case H1_BODY_BAD:
-        refuse(h, err.status ? err.status : 400, err.why);
-        break;
-    }
-    return used;
-}
-
-static size_t take_tunnel(struct h1_conn *h, slice in)
-{
-    h->owed += (uint32_t)in.len;
-    exchange_got_body(&h->x->x, in, false);
-    return in.len;
-}
-
-/* True while input may be parsed. */
-static bool may_take(const struct h1_conn *h)
-{
-    if (h->c.closed || h->owed > h->c.limits->body_window)
-        return false;
-    switch (h->read_state) {
-    case H1_READ_HEAD:
-        return h->c.server ? !backlogged(h) && !h->x : h->x != NULL;
-    case H1_READ_BODY:
-    case H1_READ_TUNNEL:
-        return h->x != NULL;
-    default:
-        return false;
-    }
-}
-
-/* Parses from `in`; returns how much was used. */
-static size_t take(struct h1_conn *h, slice in)
-{
-    size_t used = 0;
-    bool more = true;
-    while (more && used < in.len && may_take(h)) {
-        slice rest = slice_sub(in, used, in.len);
-        size_t n = 0;
-        uint8_t state = h->read_state;
-        if (state == H1_READ_HEAD) {
-            n = h->c.server ? take_request_head(h, rest)
-                            : take_response_head(h, rest);
-            more = n > 0;
-        } else if (state == H1_READ_BODY) {
-            n = take_body(h, rest, &more);
-        } else {
-            n = take_tunnel(h, rest);
-        }
-        used += n;
-        if (!h->c.closed && h->x && h->x->x.over)
-            break;
-        if (!h->c.closed)
-            h1_settle(h);
-    }
-    return used;
-}
 
 static void hold(struct h1_conn *h, slice rest)
 {
@@ -487,10 +345,10 @@ static void set_reading(struct h1_conn *h)
 {
     bool on = !h->input_ended && h->owed <= h->c.limits->body_window &&
               h->held_len <= h->c.limits->head_bytes;
-    if (h->c.server && h->read_state == H1_READ_HEAD && backlogged(h))
+    if (h->c.server && h->read_state == H1_READ_HEAD && h1_backlogged(h))
         on = false;
     if (h->read_state == H1_READ_DISCARD)
-        on = !h->input_ended;
+        on = !h->input_ended && h->discarded <= DISCARD_MAX;
     if (on != h->c.stream->reading)
         stream_read(h->c.stream, on);
 }
@@ -530,10 +388,13 @@ static void input_end(struct h1_conn *h)
         return;
     default: /* a client that half-closed still gets its answer */
         h->keep_alive = false;
-        return;
+        break;
     }
     if (!h->c.closed)
         h1_settle(h);
+    /* A server that has answered and closes reads no more of the request. */
+    if (!h->c.closed && h->x && !h->c.server && h->read_state == H1_READ_WAIT)
+        h1_break(h, RESET_CONNECTION, OK);
 }
 
 /* Works off held bytes; then says whether to read on. */
@@ -542,27 +403,21 @@ void h1_resume(struct h1_conn *h)
     if (h->c.closed || h->input_running)
         return;
     h->input_running = true;
-    while (h->held_len && may_take(h)) {
-        size_t used = take(h, slice_of(h->held, h->held_len));
+    while (h->held_len && h1_may_take(h)) {
+        size_t used = h1_take(h, slice_of(h->held, h->held_len));
         if (h->c.closed)
             return;
         if (used == 0)
             break;
         drop_held(h, used);
     }
-    if (h->input_ended && (h->held_len == 0 || may_take(h)) &&
+    bool surplus = !h->c.server && h->read_state == H1_READ_WAIT;
+    if (h->input_ended && (h->held_len == 0 || h1_may_take(h) || surplus) &&
         h->read_state != H1_READ_DISCARD)
         input_end(h);
     h->input_running = false;
     if (!h->c.closed)
         set_reading(h);
-}
-
-static void discard(struct h1_conn *h, size_t len)
-{
-    h->discarded += (uint32_t)len;
-    if (h->discarded > DISCARD_MAX)
-        close_conn(h, STREAM_NOW, OK);
 }
 
 static void on_data(struct stream *s, const char *ptr, size_t len)
@@ -572,7 +427,8 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
 
     h->progress = loop_now(h->c.loop);
     if (h->read_state == H1_READ_DISCARD) {
-        discard(h, len);
+        h->discarded += (uint32_t)len;
+        set_reading(h);
         return;
     }
     if (!h->c.server && (!h->x || !h->asked)) { /* nobody asked: never trust it
@@ -586,7 +442,7 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
     size_t used = 0;
     if (h->held_len == 0) {
         h->input_running = true;
-        used = take(h, in);
+        used = h1_take(h, in);
         if (h->c.closed)
             return;
         h->input_running = false;
@@ -673,7 +529,7 @@ static struct exchange *h1_open(struct http_conn *c)
         return NULL;
     h->keep_alive = true;
     h->progress = loop_now(c->loop);
-    return new_exchange(h);
+    return h1_exchange_new(h);
 }
 
 static void h1_drain(struct http_conn *c)

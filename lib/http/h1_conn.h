@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h1_conn.c (input, life) and h1_send.c (output) share. Not for others:
+/* What h1_conn.c (life), h1_take.c (input) and h1_send.c (output) share. Not for others:
  * conn.h is the interface. */
 #ifndef TULLE_HTTP_H1_CONN_H
 #define TULLE_HTTP_H1_CONN_H
@@ -30,6 +30,7 @@ struct h1_conn {
     uint32_t owed;    /* body bytes delivered and not consumed */
     uint32_t unsent;  /* body bytes sent and not yet credited */
     uint32_t discarded;
+    int64_t goodbye; /* loop time: since when we only wait for the peer's end */
     uint64_t exchanges; /* carried so far */
     uint8_t read_state; /* enum h1_read */
     uint8_t method;     /* of the request under way */
@@ -40,6 +41,7 @@ struct h1_conn {
     bool input_ended;    /* the peer half-closed */
     bool input_running;  /* guards against re-entry */
     bool first_pending;  /* bytes of before the start wait in `held` */
+    bool expecting;      /* the body may wait for a 100 that was not sent */
     bool answered;       /* one byte of the response came (client) */
     bool asked;          /* the request head has left (client) */
     struct bufq early;   /* bytes for a tunnel not granted yet (client) */
@@ -55,6 +57,21 @@ extern const struct carrier h1_carrier;
 
 enum { H1_QUEUE_HIGH = 65536 }; /* bytes queued below: no new exchange */
 
+static inline bool h1_backlogged(const struct h1_conn *h)
+{
+    return stream_queued(h->c.stream) > H1_QUEUE_HIGH;
+}
+
+/* The next exchange; the connection is between two. */
+struct exchange *h1_exchange_new(struct h1_conn *h);
+/* True while input may be parsed. */
+bool h1_may_take(const struct h1_conn *h);
+/* Parses from `in`; returns how much was used. The connection may be closed
+ * then. */
+size_t h1_take(struct h1_conn *h, slice in);
+/* Answers `status` if that is still possible, or breaks the connection. `why` is
+ * constant text. */
+void h1_refuse_peer(struct h1_conn *h, unsigned status, const char *why);
 /* Either direction made progress that may end the exchange. */
 void h1_settle(struct h1_conn *h);
 /* Input may go on: an exchange ended, credit came back. */

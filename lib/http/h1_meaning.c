@@ -8,12 +8,14 @@
 #include "lib/http/chars.h"
 #include "lib/http/h1_fields.h"
 #include "lib/http/h1_target.h"
+#include "lib/http/upgrade.h"
 
 enum { OPTIONS_MAX = 64 }; /* Connection options of one head */
 
 /* What was found, before it is judged. */
 struct found {
-    const struct header *host, *coding, *upgrade;
+    const struct header *host, *coding;
+    slice upgrade; /* what may be offered of it */
     unsigned hosts, codings, lengths, connections;
     int64_t length;
     bool length_bad, length_differs;
@@ -78,8 +80,8 @@ static void note(struct found *f, const struct header *h)
         f->codings++;
         break;
     case HDR_UPGRADE:
-        if (!f->upgrade)
-            f->upgrade = h;
+        if (slice_empty(f->upgrade))
+            f->upgrade = upgrade_offer(h->value);
         break;
     default:
         break;
@@ -191,22 +193,10 @@ static enum status read_host(struct head *h, const struct found *f,
     return OK;
 }
 
-/* The one protocol that is relayed after an upgrade. Any other, h2c above all,
- * would carry requests past whoever looks at requests: Upgrade may be ignored
- * (RFC 9110 section 7.8), so it is. Gives the protocol as the peer wrote it. */
+/* Upgrade counts if Connection names it (RFC 9110 section 7.8). */
 static slice upgrade_wanted(const struct found *f)
 {
-    slice rest, part;
-
-    if (!f->upgrade || !f->upgrade_option)
-        return SLICE_NONE;
-    rest = f->upgrade->value;
-    while (slice_next(&rest, ',', &part)) {
-        part = slice_trim(part);
-        if (slice_eq_nocase(part, SLICE("websocket")))
-            return part;
-    }
-    return SLICE_NONE;
+    return f->upgrade_option ? f->upgrade : SLICE_NONE;
 }
 
 static bool has_body(const struct head *h)
@@ -275,7 +265,7 @@ enum status h1_request_meaning(struct head *h, struct h1_error *err)
     if (h->method_id == HTTP_TRACE || h->method_id == HTTP_OPTIONS)
         rc = read_max_forwards(h, err);
     h->te_trailers = f.te_trailers;
-    if (h->method_id == HTTP_GET && h->minor > 0 && !has_body(h))
+    if (h->method_id != HTTP_CONNECT && h->minor > 0)
         h->protocol = upgrade_wanted(&f);
     h->upgrade = h->protocol.len > 0;
     return rc;
@@ -311,6 +301,8 @@ enum status h1_response_meaning(struct head *h, enum http_method request,
         h->keep_alive = false;
     if (h->status == 101)
         return read_switch(h, &f, err);
+    if (h->status == 426)
+        h->protocol = f.upgrade;
     return OK;
 }
 

@@ -84,7 +84,7 @@ CHECKED enum status h1_parse_trailers(slice section,
  * then what the framing needs. Content-Length is written from
  * head->content_length when framing is H1_LENGTH, "transfer-encoding: chunked"
  * with H1_CHUNKED; both fields in the list are ignored. `close` adds
- * "connection: close"; with head->upgrade "connection: upgrade" and "upgrade:
+ * "connection: close"; with head->protocol "connection: upgrade" and "upgrade:
  * <protocol>" are written. Host is written first, from head->authority. */
 void h1_write_request(struct bufq *q, const struct head *h,
                       enum h1_framing framing, bool close);

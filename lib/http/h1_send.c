@@ -27,7 +27,7 @@ static enum h1_framing response_framing(struct h1_conn *h,
 
 static enum h1_framing request_framing(const struct head *head, bool end)
 {
-    if (head->upgrade || head->method_id == HTTP_CONNECT)
+    if (head->method_id == HTTP_CONNECT)
         return H1_NO_BODY;
     if (end)
         return head->content_length == 0 ? H1_LENGTH : H1_NO_BODY;
@@ -55,10 +55,11 @@ static void start_tunnel(struct h1_conn *h)
 {
     h->keep_alive = false;
     h->out_framing = H1_UNTIL_CLOSE;
-    if (h->c.server) {
+    if (!h->c.server)
+        return;
+    if (h->read_state != H1_READ_BODY) /* else when that was read */
         h->read_state = H1_READ_TUNNEL;
-        h1_resume(h);
-    }
+    h1_resume(h);
 }
 
 static void send_response(struct h1_conn *h, struct exchange *x,
@@ -68,14 +69,19 @@ static void send_response(struct h1_conn *h, struct exchange *x,
         h->out_framing = H1_NO_BODY;
         if (h->peer_minor == 0)
             return; /* RFC 9110 section 15.2: never to HTTP/1.0 */
+        if (stream_queued(h->c.stream) > H1_QUEUE_HIGH)
+            return; /* no credit is asked for them: the queue is the bound */
         bool keep = h->keep_alive;
         h->keep_alive = true;
+        if (head->status == 100)
+            h->expecting = false;
         write_head(h, head);
         h->keep_alive = keep;
         return;
     }
-    if (!x->tunnel &&
-        (h->c.draining || (!x->end_in && h->read_state == H1_READ_BODY && end)))
+    bool stops = !x->end_in && h->read_state == H1_READ_BODY && end &&
+                 !x->rest_wanted;
+    if (!x->tunnel && (h->c.draining || stops || h->expecting))
         h->keep_alive = false;
     bool none = x->is_head_request || http_status_bodyless(head->status);
     struct head copy = *head;
@@ -99,7 +105,7 @@ static void send_response(struct h1_conn *h, struct exchange *x,
         h->out_framing = H1_NO_BODY;
     if (x->tunnel)
         start_tunnel(h);
-    else if (x->connect && h->read_state == H1_READ_WAIT)
+    else if (x->connect && !x->upgrade && h->read_state == H1_READ_WAIT)
         x->end_in = true; /* no tunnel came of it: the request has ended */
 }
 
@@ -160,6 +166,11 @@ void h1_tunnel_answered(struct h1_conn *h, bool granted)
 {
     struct exchange *x = &h->x->x;
     size_t n = h->early.len;
+    if (x->upgrade) { /* a message, and maybe still under way */
+        if (granted && x->request_over)
+            h->out_framing = H1_UNTIL_CLOSE;
+        return;
+    }
     if (!granted) { /* the request was its head: it has ended */
         x->end_out = true;
         bufq_drop(&h->early, n);
@@ -180,7 +191,14 @@ void h1_tunnel_answered(struct h1_conn *h, bool granted)
 /* Bytes of a tunnel must not be taken for another request: they wait. */
 static bool tunnel_waits(const struct exchange *x)
 {
-    return !x->server && x->connect && !x->head_in;
+    return !x->server && x->connect && !x->upgrade && !x->head_in;
+}
+
+/* A request has been sent to its end after its upgrade was granted. */
+static void message_sent(struct h1_conn *h, const struct exchange *x)
+{
+    if (!x->server && x->tunnel)
+        h->out_framing = H1_UNTIL_CLOSE;
 }
 
 static void send_body(struct exchange *x, slice data, bool end)
@@ -211,6 +229,8 @@ static void send_body(struct exchange *x, slice data, bool end)
     default: /* the body of an answer to HEAD goes nowhere */
         break;
     }
+    if (end)
+        message_sent(h, x);
     stream_wake(
         h->c.stream); /* credit comes with the flush, also for nothing */
     h1_arm(h);
@@ -228,8 +248,9 @@ static void send_trailers(struct exchange *x, const struct headers *trailers)
     }
     if (h->out_framing == H1_CHUNKED)
         write_last_chunk(h, trailers);
-    else if (x->tunnel)
+    else if (x->tunnel && h->out_framing == H1_UNTIL_CLOSE)
         stream_end(h->c.stream);
+    message_sent(h, x);
     h1_arm(h);
     h1_settle(h);
 }
@@ -243,9 +264,13 @@ static void consumed(struct exchange *x, size_t n)
     h1_resume(h);
 }
 
+static void drop_rest(struct exchange *x)
+{
+    h1_settle(conn_of(x));
+}
+
 static void reset(struct exchange *x, enum reset_why why)
 {
-    (void)why;
     struct h1_conn *h = conn_of(x);
     /* HTTP/1 has no way to break one exchange: the connection goes. Before the
      * response head a server still could answer, but its owner chose not to. */
@@ -258,5 +283,6 @@ const struct carrier h1_carrier = {
     .send_body = send_body,
     .send_trailers = send_trailers,
     .consumed = consumed,
+    .drop_rest = drop_rest,
     .reset = reset,
 };

@@ -91,18 +91,19 @@ static void put_length(struct writer *w, int64_t length)
 static void put_connection(struct writer *w, const struct head *h, bool close)
 {
     slice comma = SLICE_NONE;
+    bool upgrade = h->protocol.len > 0;
 
-    if (h->upgrade) {
+    if (upgrade) {
         PUT(w, "upgrade: ");
         put(w, h->protocol);
         PUT(w, "\r\n");
     }
     if (h->te_trailers)
         PUT(w, "te: trailers\r\n");
-    if (!close && !h->upgrade && !h->te_trailers)
+    if (!close && !upgrade && !h->te_trailers)
         return;
     PUT(w, "connection: ");
-    if (h->upgrade) {
+    if (upgrade) {
         PUT(w, "upgrade");
         comma = SLICE(", ");
     }

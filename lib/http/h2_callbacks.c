@@ -15,6 +15,8 @@
 #include "lib/base/mem.h"
 #include "lib/http/h2_conn.h"
 
+enum { BLOCK_KEEP = 4096 }; /* bytes of a field block's buffer */
+
 /* ---- floods ---- */
 
 /* Tells the peer why, then closes: after the library has returned. */
@@ -55,9 +57,20 @@ static void block_begin(struct h2_conn *h)
     h->block_started = loop_now(h->c.loop);
 }
 
+/* Read to its end, or refused. */
 static void block_end(struct h2_conn *h)
 {
     h->block_started = 0;
+}
+
+/* Its head was handed on: what a large one needed is not kept for the next. */
+static void block_trim(struct h2_conn *h)
+{
+    if (h->block->cap <= BLOCK_KEEP)
+        return;
+    mem_free(h->block->bytes);
+    h->block->bytes = NULL;
+    h->block->cap = 0;
 }
 
 static void block_add(struct h2_conn *h, slice name, slice value)
@@ -154,7 +167,15 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    exchange_got_head(&s->x, &head, end);
+    if (!head.upgrade) {
+        exchange_got_head(&s->x, &head, end);
+        return;
+    }
+    s->pieces = head.chunked || head.content_length >= 0;
+    head.chunked = false; /* HTTP/1's: this was our mark's */
+    exchange_got_head(&s->x, &head, !s->pieces);
+    if (end)
+        h2_upgrade_got_end(s);
 }
 
 /* No tunnel came of it: the request was its head alone. */
@@ -179,16 +200,20 @@ static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    if (s->upgrade.len && !h2_head_upgrade_ignored(&head) &&
+    bool asked = s->upgrade.len || head.status == 426;
+    if (asked && !h2_head_upgrade_ignored(&head) && s->upgrade.len &&
         head.status >= 200 && head.status < 300) {
         head.status = 101;
         head.upgrade = true;
-        head.protocol = s->upgrade;
+        if (slice_empty(head.protocol))
+            head.protocol = s->upgrade;
     }
-    if (s->x.connect && head.status >= 200 &&
+    if (s->x.connect && !s->x.upgrade && head.status >= 200 &&
         !exchange_grants_tunnel(&s->x, &head))
         end_request(s);
     exchange_got_head(&s->x, &head, end);
+    if (s->x.upgrade && !s->x.over)
+        h2_resume_data(s); /* its end has waited for this */
 }
 
 static void got_trailers(struct h2_conn *h, struct h2_stream *s)
@@ -199,6 +224,10 @@ static void got_trailers(struct h2_conn *h, struct h2_stream *s)
         refuse_stream(h, s, RESET_LIMIT);
         return;
     }
+    if (s->x.server && s->x.upgrade) { /* they end a tunnel, or nothing */
+        h2_upgrade_got_end(s);
+        return;
+    }
     h2_head_trailers(h->block, &list);
     exchange_got_trailers(&s->x, &list);
 }
@@ -207,7 +236,6 @@ static void got_headers(struct h2_conn *h, struct h2_stream *s,
                         const nghttp2_frame *f)
 {
     bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    block_end(h);
     if (s->x.over)
         return;
     if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
@@ -216,6 +244,7 @@ static void got_headers(struct h2_conn *h, struct h2_stream *s,
         got_response(h, s, end);
     else
         got_trailers(h, s);
+    block_trim(h);
 }
 
 static bool is_control(const nghttp2_frame *f)
@@ -243,6 +272,14 @@ static void got_goaway(struct h2_conn *h)
         h->c.events->on_draining(&h->c);
 }
 
+static void got_end(struct h2_stream *s)
+{
+    if (s->x.server && s->x.upgrade)
+        h2_upgrade_got_end(s);
+    else
+        exchange_got_body(&s->x, SLICE_NONE, true);
+}
+
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
@@ -250,6 +287,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
                                                                f->hd.stream_id);
     if (h->c.closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (f->hd.type == NGHTTP2_HEADERS)
+        block_end(h);
     if (is_control(f))
         count(h, &h->controls, h->c.limits->max_controls);
     if (f->hd.type == NGHTTP2_RST_STREAM)
@@ -258,11 +297,13 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         got_goaway(h);
     if (!s)
         return 0;
+    if (f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
+        (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA))
+        s->end_got = true;
     if (f->hd.type == NGHTTP2_HEADERS)
         got_headers(h, s, f);
-    else if (f->hd.type == NGHTTP2_DATA &&
-             (f->hd.flags & NGHTTP2_FLAG_END_STREAM) && !s->x.over)
-        exchange_got_body(&s->x, SLICE_NONE, true);
+    else if (f->hd.type == NGHTTP2_DATA && s->end_got && !s->x.over)
+        got_end(s);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -288,9 +329,13 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id,
         return 0;
     }
     s->owed += (uint32_t)len;
+    s->heard = loop_now(h->c.loop);
     h->held += len;
     h2_count_bulk(s, len);
-    exchange_got_body(&s->x, slice_of(ptr, len), false);
+    if (s->x.server && s->x.upgrade)
+        h2_upgrade_got(s, slice_of(ptr, len));
+    else
+        exchange_got_body(&s->x, slice_of(ptr, len), false);
     grow_window(h, s);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -325,21 +370,19 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
     if (s->owed)
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);
-    bool clean = code == NGHTTP2_NO_ERROR && s->end_sent &&
-                 (s->x.end_in || (s->x.server && !s->x.tunnel));
-    if (clean)
+    if (code == NGHTTP2_NO_ERROR && s->end_sent && s->x.end_in)
         exchange_finish(&s->x);
     else if (!h->c.server && !s->head_sent)
         exchange_broke(&s->x, RESET_REFUSED);
     else if (s->x.events)
-        exchange_broke(&s->x, why_closed(code));
+        h2_stream_cut(s, why_closed(code));
     if (!h->c.server && !h->c.draining && !h->c.closed && h->c.events->on_ready)
         h->c.events->on_ready(&h->c);
     return 0;
 }
 
 /* A response that has gone out before the request was read to its end resets the
- * rest of the request. */
+ * rest of the request, unless that is wanted. */
 static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct h2_conn *h = arg;
@@ -351,10 +394,12 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (!s)
         return 0;
     s->head_sent = true;
+    if (f->hd.type == NGHTTP2_HEADERS && s->hints)
+        s->hints--;
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     s->end_sent = true;
-    if (h->c.server && !s->x.end_in && !s->x.tunnel)
+    if (h->c.server && h2_unwanted(s))
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_NO_ERROR);
     return 0;
@@ -365,7 +410,9 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f,
                             int code, void *arg)
 {
     struct h2_conn *h = arg;
-    (void)ng, (void)f, (void)code;
+    (void)ng, (void)code;
+    if (f->hd.type == NGHTTP2_HEADERS)
+        block_end(h);
     count(h, &h->resets, h->c.limits->max_resets);
     return 0;
 }

@@ -27,8 +27,9 @@ struct h2_stream *h2_stream_new(struct h2_conn *h)
     struct h2_stream *s = mem_zalloc(sizeof *s);
     exchange_init(&s->x, &h2_carrier, h->c.loop, h->c.server, ARENA_MAX);
     s->h = h;
-    s->progress = loop_now(h->c.loop);
+    s->progress = s->heard = loop_now(h->c.loop);
     bufq_init(&s->out, &h->c.loop->chunks);
+    bufq_init(&s->early, &h->c.loop->chunks);
     list_push_back(&h->streams, &s->node);
     h->c.running++;
     return s;
@@ -38,6 +39,7 @@ static void reap_stream(struct reap *r)
 {
     struct h2_stream *s = CONTAINER_OF(r, struct h2_stream, reap);
     bufq_fini(&s->out);
+    bufq_fini(&s->early);
     exchange_fini(&s->x);
     mem_free(s);
 }
@@ -48,6 +50,15 @@ void h2_stream_free(struct h2_stream *s)
     s->h->c.running--;
     s->h->held -= s->owed;
     loop_reap(s->h->c.loop, &s->reap, reap_stream);
+}
+
+void h2_stream_cut(struct h2_stream *s, enum reset_why why)
+{
+    bool whole = s->x.server ? s->end_sent : s->x.end_in;
+    if (whole && !s->x.tunnel)
+        exchange_finish(&s->x);
+    else
+        exchange_broke(&s->x, why);
 }
 
 static void close_conn(struct h2_conn *h, enum stream_close how,
@@ -102,7 +113,7 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
         struct h2_stream *s = CONTAINER_OF(h->streams.next, struct h2_stream,
                                            node);
         h2_stream_free(s);
-        exchange_broke(&s->x, why_lost(s, rc));
+        h2_stream_cut(s, why_lost(s, rc));
     }
     h->c.events->on_closed(&h->c, rc);
 }
@@ -206,20 +217,46 @@ static const struct stream_events stream_events = {
 
 /* ---- time ---- */
 
+/* The peer reads nothing of an answer, or leaves us waiting for the rest of a
+ * request whose answer has not begun, or has ended. Between, both may rest for as
+ * long as they like, as in a conversation. */
+static bool stuck(const struct h2_stream *s, int64_t now, int64_t patience)
+{
+    const struct exchange *x = &s->x;
+    bool asking = x->head_in && !x->end_in && (!x->connect || x->upgrade);
+    bool owes = x->server && asking && (!x->head_out || x->end_out) &&
+                s->owed == 0;
+    return (s->out.len && now - s->progress >= patience) ||
+           (owes && now - s->heard >= patience);
+}
+
 static void look_for_stuck(struct h2_conn *h, int64_t now)
 {
+    int64_t patience = h->c.limits->body_timeout;
     LIST_EACH(node, &h->streams) {
         struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
-        if (s->out.len == 0 || s->x.over || !h->c.limits->body_timeout ||
-            now - s->progress < h->c.limits->body_timeout)
+        if (!patience || s->x.over || !stuck(s, now, patience))
             continue;
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_CANCEL);
-        exchange_broke(&s->x, RESET_TIMEOUT);
+        h2_stream_cut(s, RESET_TIMEOUT);
         if (h->c.closed)
             return;
         h2_wake(h);
     }
+}
+
+/* Often enough for the shortest time that we keep. */
+static void look_later(struct h2_conn *h)
+{
+    const struct http_limits *lim = h->c.limits;
+    int64_t wait = LOOK_EVERY;
+
+    if (lim->head_timeout < wait)
+        wait = lim->head_timeout;
+    if (lim->body_timeout && lim->body_timeout < wait)
+        wait = lim->body_timeout;
+    timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
 }
 
 static void on_timer(struct timer *t)
@@ -228,7 +265,7 @@ static void on_timer(struct timer *t)
     const struct http_limits *lim = h->c.limits;
     int64_t now = loop_now(h->c.loop);
 
-    timer_set(&h->c.loop->timers, t, now + LOOK_EVERY);
+    look_later(h);
     if (h->block_started && now - h->block_started > lim->head_timeout) {
         close_conn(h, STREAM_NOW, ERR_TIMEOUT);
         return;
@@ -386,7 +423,7 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
         abort(); /* our allocator gave out: as mem_alloc does */
     stream_own(s, &stream_events, h);
     send_settings(h);
-    timer_set(&l->timers, &h->timer, loop_now(l) + LOOK_EVERY);
+    look_later(h);
     if (first.len) {
         h->first = mem_str(first);
         h->first_len = first.len;

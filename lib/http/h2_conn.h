@@ -48,22 +48,30 @@ struct h2_stream {
     struct reap reap;
     struct bufq out;         /* body bytes not yet framed */
     struct headers trailers; /* in the arena */
-    slice upgrade;           /* client: the protocol asked for, in the arena */
-    int64_t progress;
-    int64_t burst_start;  /* a second of this stream, */
-    uint32_t burst;       /* and the body bytes that it moved in it */
-    int32_t id;           /* 0: no head sent yet */
-    uint32_t owed;        /* delivered and not consumed */
-    uint16_t status_code; /* HTTP/2 error to give when reset */
-    bool deferred;        /* the library waits for data */
+    slice upgrade;           /* client: the protocols asked for, in the arena */
+    struct bufq early;       /* server: bytes for a tunnel not granted yet */
+    uint32_t piece_left;     /* of the piece being received */
+    uint32_t overhead;       /* of `out`: heads of pieces, nobody's credit */
+    int64_t progress;        /* loop time of the last byte out, */
+    int64_t heard;           /* and in, or of room made for it */
+    int64_t burst_start;     /* a second of this stream, */
+    uint32_t burst;          /* and the body bytes that it moved in it */
+    int32_t id;              /* 0: no head sent yet */
+    uint32_t owed;           /* delivered and not consumed */
+    uint16_t status_code;    /* HTTP/2 error to give when reset */
+    uint8_t hints;           /* informational heads that have not left */
+    bool deferred;           /* the library waits for data */
     bool has_trailers;
-    bool grown;     /* its window is the large one */
-    bool head_sent; /* client: the request has left */
-    bool end_sent;  /* our end has left */
+    bool pieces;     /* the request of an upgrade goes on: see h2_upgrade.c */
+    uint8_t in_head; /* bytes had of a piece's head */
+    bool grown;      /* its window is the large one */
+    bool head_sent;  /* client: the request has left */
+    bool end_sent;   /* our end has left */
+    bool end_got;    /* the peer's has come */
 };
 
 extern const struct carrier h2_carrier;
-enum { H2_BACKLOG = 131072, H2_BULK = 262144 };
+enum { H2_BACKLOG = 131072, H2_BULK = 262144, H2_HINTS = 16 };
 
 static inline struct h2_stream *h2_stream_of(struct exchange *x)
 {
@@ -85,12 +93,14 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
 CHECKED enum status h2_head_request(const struct h2_block *b, struct head *out);
 CHECKED enum status h2_head_response(const struct h2_block *b,
                                      struct head *out);
-/* True when the answer to an upgrade says that it was ignored; the mark is ours
- * and goes no further. */
+/* What an answer says about an upgrade beside its status: true when the upgrade
+ * was ignored; head->protocol is set if one was named. The marks are ours and go
+ * no further. */
 bool h2_head_upgrade_ignored(struct head *h);
+/* Without the fields that must not be in trailers. */
 void h2_head_trailers(const struct h2_block *b, struct headers *out);
 
-enum { H2_NV_MAX = HTTP_HEADERS_MAX + 8 };
+enum { H2_NV_MAX = HTTP_HEADERS_MAX + 9 };
 /* What a head is on the wire; borrows from it. Returns the count. `scratch`
  * holds numbers. */
 struct h2_scratch {
@@ -101,21 +111,41 @@ size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
                      struct h2_scratch *scratch);
 size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
                       struct h2_scratch *scratch);
+/* Says of an upgrade that its request has a body. */
+size_t h2_nv_upgrade_body(nghttp2_nv nv[H2_NV_MAX], size_t n,
+                          const struct head *h, struct h2_scratch *scratch);
 /* Marks an ordinary answer to an upgrade: `n` fields are there. Returns the new
  * count. */
 size_t h2_nv_upgrade_ignored(nghttp2_nv nv[H2_NV_MAX], size_t n);
 size_t h2_nv_trailers(const struct headers *t, nghttp2_nv nv[H2_NV_MAX]);
 
+/* h2_upgrade.c: the request of an upgrade and the tunnel on one stream.
+ * Queues body bytes, or with `end` the end, of the request. */
+void h2_upgrade_send(struct h2_stream *s, slice data, bool end);
+/* Takes DATA of an upgrade; all of it is accounted for. */
+void h2_upgrade_got(struct h2_stream *s, slice data);
+/* The peer has ended its direction. */
+void h2_upgrade_got_end(struct h2_stream *s);
+/* The upgrade was granted: what came early is delivered. */
+void h2_upgrade_granted(struct h2_stream *s);
+
 /* Marks the connection for sending in this pass. */
 void h2_wake(struct h2_conn *h);
 /* The stream has bytes or an end to send. */
 void h2_resume_data(struct h2_stream *s);
+/* Server: the peer may still send what nobody wants. */
+bool h2_unwanted(const struct h2_stream *s);
+/* Bytes that need no owner's credit: they were dropped, or were ours. */
+void h2_drop(struct h2_stream *s, size_t n);
 /* The stream moved bytes: much within a second is bulk, for two seconds. */
 void h2_count_bulk(struct h2_stream *s, size_t n);
 /* A stream with an exchange and no id yet; one of `running`. */
 struct h2_stream *h2_stream_new(struct h2_conn *h);
 /* Ends a stream's exchange memory. */
 void h2_stream_free(struct h2_stream *s);
+/* Tells the owner that the stream ended before its time: it is done if the
+ * response was complete, or broke. */
+void h2_stream_cut(struct h2_stream *s, enum reset_why why);
 uint32_t h2_error_code(enum reset_why why);
 
 #endif

@@ -3,12 +3,18 @@
  * values, order and number of pseudo fields; what they mean is decided here.
  *
  * An Upgrade of HTTP/1.1 travels as extended CONNECT (RFC 8441): :protocol is
- * the token of Upgrade, 200 stands for 101, and GET is the method. As in HTTP/1
- * only WebSocket goes through: another protocol would carry requests past
- * whoever looks at requests. An application that ignores the upgrade may answer
- * 200 too: then `tulle-upgrade: ignored` says that no tunnel follows. */
+ * what Upgrade offers, 200 stands for 101, and what has no place there is in
+ * fields of ours: the method, if it is not GET; that the request has a body, and
+ * its length (how it travels: h2_upgrade.c); the protocol that was granted; that
+ * the upgrade was ignored, for an application may answer 200 without a tunnel. */
+#include "lib/http/chars.h"
+#include "lib/http/h1_target.h"
 #include "lib/http/h2_conn.h"
+#include "lib/http/upgrade.h"
 
+#define UPGRADE_METHOD SLICE("tulle-upgrade-method")
+#define UPGRADE_BODY SLICE("tulle-upgrade-body")
+#define UPGRADE_PROTOCOL SLICE("tulle-upgrade-protocol")
 #define UPGRADE_FIELD SLICE("tulle-upgrade")
 
 static slice name_of(const struct h2_block *b, uint32_t i)
@@ -93,6 +99,56 @@ static enum status agree_on_host(struct head *out)
     return OK;
 }
 
+static enum status take_upgrade_field(struct head *out, struct header *f)
+{
+    if (slice_eq(f->name, UPGRADE_METHOD)) {
+        f->hop = true;
+        out->method = f->value;
+        return header_name_valid(f->value) ? OK : ERR_PROTOCOL;
+    }
+    if (!slice_eq(f->name, UPGRADE_BODY))
+        return OK;
+    f->hop = true;
+    out->chunked = slice_eq(f->value, SLICE("chunked"));
+    return out->chunked ? OK : take_content_length(out, f->value);
+}
+
+/* A stream that asks for an upgrade has no Content-Length: its length is that of
+ * the tunnel too. */
+static enum status take_upgrade(struct head *out)
+{
+    if (!slice_eq(upgrade_offer(out->protocol), out->protocol))
+        return ERR_PROTOCOL;
+    out->upgrade = true;
+    out->method = SLICE("GET");
+    out->content_length = -1;
+    for (uint32_t i = 0; i < out->headers.len; i++) {
+        enum status rc = take_upgrade_field(out, &out->headers.at[i]);
+        if (rc)
+            return rc;
+    }
+    return slice_eq(out->method, SLICE("CONNECT")) ? ERR_PROTOCOL : OK;
+}
+
+/* nghttp2 is not as strict as our HTTP/1, and beside a scheme that it does not
+ * know it takes any path: the next hop would read "http://other/" as a target. */
+static enum status check_target(const struct head *out)
+{
+    slice path = out->path;
+    if (out->authority.len && !http_authority_valid(out->authority))
+        return ERR_PROTOCOL;
+    if (out->method_id == HTTP_CONNECT)
+        return OK; /* has no path */
+    if (path.len == 0 || chars_skip(path.ptr, path.ptr + path.len,
+                                    CHAR_TARGET) != path.ptr + path.len)
+        return ERR_PROTOCOL;
+    if (path.ptr[0] == '/')
+        return OK;
+    return out->method_id == HTTP_OPTIONS && slice_eq(path, SLICE("*"))
+               ? OK
+               : ERR_PROTOCOL;
+}
+
 enum status h2_head_request(const struct h2_block *b, struct head *out)
 {
     uint32_t i = 0;
@@ -108,13 +164,12 @@ enum status h2_head_request(const struct h2_block *b, struct head *out)
     if (rc)
         return rc;
     if (out->protocol.len) {
-        if (!slice_eq_nocase(out->protocol, SLICE("websocket")))
-            return ERR_PROTOCOL;
-        out->upgrade = true;
-        out->method = SLICE("GET");
+        rc = take_upgrade(out);
+        if (rc)
+            return rc;
     }
     out->method_id = (uint8_t)http_method_id(out->method);
-    return OK;
+    return check_target(out);
 }
 
 enum status h2_head_response(const struct h2_block *b, struct head *out)
@@ -133,21 +188,26 @@ enum status h2_head_response(const struct h2_block *b, struct head *out)
 
 bool h2_head_upgrade_ignored(struct head *h)
 {
+    bool ignored = false;
     for (uint32_t i = 0; i < h->headers.len; i++) {
         struct header *f = &h->headers.at[i];
-        if (!slice_eq(f->name, UPGRADE_FIELD))
-            continue;
-        f->hop = true;
-        return true;
+        bool named = slice_eq(f->name, UPGRADE_PROTOCOL);
+        if (named)
+            h->protocol = upgrade_offer(f->value);
+        ignored |= slice_eq(f->name, UPGRADE_FIELD);
+        f->hop |= named || slice_eq(f->name, UPGRADE_FIELD);
     }
-    return false;
+    return ignored;
 }
 
 void h2_head_trailers(const struct h2_block *b, struct headers *out)
 {
-    for (uint32_t i = 0; i < b->count; i++)
+    for (uint32_t i = 0; i < b->count; i++) {
         if (headers_add(out, name_of(b, i), value_of(b, i)))
             return;
+        if (!header_trails(&out->at[out->len - 1]))
+            out->len--;
+    }
 }
 
 /* ---- out ---- */
@@ -206,14 +266,31 @@ size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
     }
     if (h->authority.len)
         put(nv, &n, SLICE(":authority"), h->authority);
-    if (h->upgrade) {
+    if (h->upgrade)
         put(nv, &n, SLICE(":protocol"), h->protocol);
-    } else {
+    else
         put_length(nv, &n, h, scratch);
-    }
+    if (h->upgrade && h->method_id != HTTP_GET)
+        put(nv, &n, UPGRADE_METHOD, h->method);
     if (h->te_trailers)
         put(nv, &n, SLICE("te"), SLICE("trailers"));
     put_fields(nv, &n, &h->headers);
+    return n;
+}
+
+size_t h2_nv_upgrade_body(nghttp2_nv nv[H2_NV_MAX], size_t n,
+                          const struct head *h, struct h2_scratch *scratch)
+{
+    size_t at = n;
+    if (n == H2_NV_MAX)
+        return n;
+    put_length(nv, &n, h, scratch);
+    if (n == at) {
+        put(nv, &n, UPGRADE_BODY, SLICE("chunked"));
+        return n;
+    }
+    nv[at].name = (uint8_t *)(uintptr_t)UPGRADE_BODY.ptr;
+    nv[at].namelen = UPGRADE_BODY.len;
     return n;
 }
 
@@ -228,6 +305,8 @@ size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
     put(nv, &n, SLICE(":status"), slice_of(scratch->status, 3));
     if (status >= 200 && status != 204 && h->status != 101)
         put_length(nv, &n, h, scratch);
+    if (h->protocol.len)
+        put(nv, &n, UPGRADE_PROTOCOL, h->protocol);
     put_fields(nv, &n, &h->headers);
     return n;
 }

@@ -72,8 +72,12 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
         h2_stream_free(s);
         return;
     }
-    int32_t id = nghttp2_submit_request(h->ng, NULL, nv, n, end ? NULL : &body,
-                                        s);
+    if (head->upgrade && !end)
+        n = h2_nv_upgrade_body(nv, n, head, &scratch);
+    s->pieces = head->upgrade && !end;
+    bool alone = end && !head->upgrade; /* else the stream stays open */
+    int32_t id = nghttp2_submit_request(h->ng, NULL, nv, n,
+                                        alone ? NULL : &body, s);
     if (id < 0) { /* out of stream ids: this connection is used up */
         exchange_broke(&s->x, RESET_REFUSED);
         h2_stream_free(s);
@@ -93,6 +97,9 @@ static void send_response(struct h2_stream *s, const struct head *head,
                                   .read_callback = h2_read_data};
     size_t n = h2_nv_response(head, nv, &scratch);
     int rc;
+    if (!s->x.head_out && s->hints == H2_HINTS)
+        return; /* no credit is asked for them: this is the bound */
+    s->hints += !s->x.head_out;
     if (s->x.head_out && s->x.upgrade && !s->x.tunnel)
         n = h2_nv_upgrade_ignored(nv, n);
     if (s->x.head_out)
@@ -104,6 +111,8 @@ static void send_response(struct h2_stream *s, const struct head *head,
     if (rc)
         broken(s);
     h2_wake(s->h);
+    if (!rc && s->x.upgrade && s->x.tunnel)
+        h2_upgrade_granted(s);
 }
 
 static void send_head(struct exchange *x, const struct head *head, bool end)
@@ -119,10 +128,11 @@ static void send_head(struct exchange *x, const struct head *head, bool end)
 static void send_body(struct exchange *x, slice data, bool end)
 {
     struct h2_stream *s = h2_stream_of(x);
-    (void)end; /* x->end_out is set: h2_read_data looks */
     if (s->out.len == 0)
         s->progress = loop_now(x->loop);
-    if (data.len)
+    if (s->pieces && !x->server)
+        h2_upgrade_send(s, data, end);
+    else if (data.len)
         bufq_add(&s->out, data.ptr, data.len);
     h2_resume_data(s);
 }
@@ -131,6 +141,11 @@ static void send_trailers(struct exchange *x, const struct headers *trailers)
 {
     struct h2_stream *s = h2_stream_of(x);
     struct head h = {.headers = *trailers}, *copy;
+    if (s->pieces && !x->server) { /* they have no place there */
+        h2_upgrade_send(s, SLICE_NONE, true);
+        h2_resume_data(s);
+        return;
+    }
     if (trailers->len && head_copy(&x->arena, &h, 0, &copy) == OK) {
         s->trailers = copy->headers;
         s->has_trailers = true;
@@ -144,8 +159,31 @@ static void consumed(struct exchange *x, size_t n)
     if (n > s->owed)
         n = s->owed;
     s->owed -= (uint32_t)n;
+    s->heard = loop_now(x->loop);
     s->h->held -= n;
     nghttp2_session_consume(s->h->ng, s->id, n);
+    h2_wake(s->h);
+}
+
+bool h2_unwanted(const struct h2_stream *s)
+{
+    if (s->x.tunnel || s->end_got)
+        return false;
+    return s->x.end_in || !s->x.rest_wanted; /* at its end: of an upgrade */
+}
+
+void h2_drop(struct h2_stream *s, size_t n)
+{
+    consumed(&s->x, n);
+}
+
+static void drop_rest(struct exchange *x)
+{
+    struct h2_stream *s = h2_stream_of(x);
+    if (!s->end_sent || !h2_unwanted(s))
+        return; /* on_frame_sent will look */
+    nghttp2_submit_rst_stream(s->h->ng, NGHTTP2_FLAG_NONE, s->id,
+                              NGHTTP2_NO_ERROR);
     h2_wake(s->h);
 }
 
@@ -168,6 +206,7 @@ const struct carrier h2_carrier = {
     .send_body = send_body,
     .send_trailers = send_trailers,
     .consumed = consumed,
+    .drop_rest = drop_rest,
     .reset = reset,
 };
 
@@ -186,7 +225,9 @@ ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
 {
     struct h2_stream *s = source->ptr;
     (void)ng, (void)id, (void)buf, (void)arg;
-    bool ending = s->x.end_out;
+    /* The end of a request that asks for an upgrade waits for the answer. */
+    bool asking = s->x.upgrade && !s->x.server && !s->x.head_in;
+    bool ending = s->x.end_out && !asking;
     if (s->out.len == 0 && !ending) {
         s->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
@@ -222,6 +263,8 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
     }
     s->progress = loop_now(h->c.loop);
     h2_count_bulk(s, len);
-    exchange_got_sent(&s->x, len);
+    uint32_t ours = s->overhead < len ? s->overhead : (uint32_t)len;
+    s->overhead -= ours;
+    exchange_got_sent(&s->x, len - ours);
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }

@@ -211,3 +211,38 @@ bool header_has_token(slice value, slice token)
             return true;
     return false;
 }
+
+/* RFC 9110 section 6.5.1: what decides framing, routing, authentication, or
+ * how the content is read, comes too late in a trailer. */
+bool header_trails(const struct header *h)
+{
+    static const slice refused[] = {
+        SLICE_INIT("age"),
+        SLICE_INIT("authorization"),
+        SLICE_INIT("cache-control"),
+        SLICE_INIT("content-encoding"),
+        SLICE_INIT("content-range"),
+        SLICE_INIT("cookie"),
+        SLICE_INIT("expires"),
+        SLICE_INIT("if-match"),
+        SLICE_INIT("if-modified-since"),
+        SLICE_INIT("if-none-match"),
+        SLICE_INIT("if-range"),
+        SLICE_INIT("if-unmodified-since"),
+        SLICE_INIT("location"),
+        SLICE_INIT("max-forwards"),
+        SLICE_INIT("pragma"),
+        SLICE_INIT("range"),
+        SLICE_INIT("retry-after"),
+        SLICE_INIT("set-cookie"),
+        SLICE_INIT("vary"),
+        SLICE_INIT("www-authenticate"),
+    };
+
+    if (h->id != HDR_OTHER) /* all names that somebody acts upon */
+        return false;
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (slice_eq_nocase(h->name, refused[i]))
+            return false;
+    return true;
+}

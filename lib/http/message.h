@@ -73,7 +73,8 @@ struct head {
                         empty for HTTP/1.0 */
     slice path;      /* path and query: what goes on, "/" for an empty one,
                         "*" for OPTIONS * */
-    slice protocol;  /* with `upgrade`: value of Upgrade, or HTTP/2 :protocol */
+    slice protocol;  /* with `upgrade`: those asked for, by commas, or the one
+                        granted; of a 426: those the server would grant */
     uint8_t method_id; /* enum http_method */
     /* response */
     uint16_t status;
@@ -114,6 +115,9 @@ enum header_id header_id_of(slice name);
 /* RFC 9110 section 5.1 and 5.5: token; no control bytes but tab. */
 bool header_name_valid(slice name);
 bool header_value_valid(slice value);
+/* May it come in a trailer section? What may not is dropped there: framing, routing,
+ * authentication, names that we act upon (RFC 9110 section 6.5.1). */
+bool header_trails(const struct header *h);
 /* True when the comma-separated value holds `token` (without case). */
 bool header_has_token(slice value, slice token);
 

@@ -52,6 +52,13 @@ static enum status refuse(struct json in, const char *const *names,
     return OK;
 }
 
+static enum status bytes_of(slice text, struct text *out)
+{
+    enum status rc = base64_decode(text, out);
+
+    return out->failed ? ERR_TOO_BIG : rc;
+}
+
 static enum status from_data(struct credential *c, struct json v,
                              struct error *e)
 {
@@ -64,7 +71,7 @@ static enum status from_data(struct credential *c, struct json v,
     if (rc)
         return rc;
     text_init(&bytes, DATA_MAX);
-    rc = base64_decode(text, &bytes);
+    rc = bytes_of(text, &bytes);
     ptr = text_take(&bytes, &len);
     if (rc || len == 0) {
         mem_free(ptr);

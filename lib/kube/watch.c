@@ -194,10 +194,18 @@ static void fail(struct kube_watch *w, int64_t at_least, slice why)
     wait(w, delay);
 }
 
+static void set_silence(struct kube_watch *w)
+{
+    timer_set(&w->loop->timers, &w->timer,
+              loop_now(w->loop) +
+                  (w->state == WATCH_LISTING ? SILENT_LIST : SILENT_STREAM));
+}
+
 /* What comes from now on is the present. */
 static void follow(struct kube_watch *w)
 {
     w->state = WATCH_FOLLOWING;
+    set_silence(w);
     w->heard = w->followed = loop_now(w->loop);
     if (w->told)
         log_info(&w->log, "watch goes on", "path=%s", w->path);
@@ -257,13 +265,6 @@ static void drop_stream(struct kube_watch *w)
     timer_stop(&w->loop->timers, &w->timer);
     if (r)
         kube_cancel(r);
-}
-
-static void set_silence(struct kube_watch *w)
-{
-    timer_set(&w->loop->timers, &w->timer,
-              loop_now(w->loop) +
-                  (w->state == WATCH_LISTING ? SILENT_LIST : SILENT_STREAM));
 }
 
 static void on_bookmark(struct kube_watch *w, const struct watch_event *ev)

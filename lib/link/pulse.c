@@ -7,6 +7,9 @@
  * left if that is less. */
 static const int64_t EXPIRY_MARGIN = 60 * NSEC_PER_SEC;
 
+/* Seconds; a certificate may end in the year 9999. */
+static const int64_t DATE_MAX = INT64_MAX / NSEC_PER_SEC;
+
 static int64_t earlier(int64_t at, int64_t other)
 {
     return other && other < at ? other : at;
@@ -67,7 +70,8 @@ void pulse_start(struct pulse *p, struct http_conn *conn,
     p->pinged = p->expires = p->end = 0;
     timer_init(&p->timer, on_beat);
     if (not_after) {
-        int64_t left = not_after * NSEC_PER_SEC - clock_real_ns();
+        int64_t left = earlier(not_after, DATE_MAX) * NSEC_PER_SEC -
+                       clock_real_ns();
         int64_t margin = left / 4 < EXPIRY_MARGIN ? left / 4 : EXPIRY_MARGIN;
         int64_t now = loop_now(conn->loop);
         p->end = now + (left > 1 ? left : 1);

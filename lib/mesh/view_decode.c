@@ -3,6 +3,7 @@
  * a newer controller may add aside, is refused: the proxy keeps what it has and
  * says why in its nack. */
 #include "lib/mesh/identity.h"
+#include "lib/mesh/probe_path.h"
 #include "lib/mesh/wire_parts.h"
 
 enum { ZONE_MAX = 253, OBJECT_NAME_MAX = 253 };
@@ -45,6 +46,52 @@ static enum status ports_read(struct json obj, struct arena *a,
     return OK;
 }
 
+static enum status probe_read(struct json v, struct arena *a,
+                              struct workload_probe *out, struct error *e)
+{
+    static const char *const kinds[] = {"http", "grpc"};
+    int64_t port;
+    int kind;
+    enum status rc = json_int(v, "port", 1, UINT16_MAX, &port, e);
+
+    if (rc)
+        return rc;
+    out->port = (uint16_t)port;
+    rc = read_choice(v, "kind", kinds, 2, &kind, e);
+    if (rc)
+        return rc;
+    out->grpc = kind == 1;
+    return out->grpc
+               ? OK
+               : read_filled(v, "path", PROBE_TARGET_MAX, a, &out->path, e);
+}
+
+static enum status probes_read(struct json obj, struct arena *a,
+                               struct workload_view *out, struct error *e)
+{
+    struct json list;
+    void *space;
+    uint32_t n = 0;
+    enum status rc = json_opt_array(obj, "probes", &list, e);
+
+    if (!rc)
+        rc = read_space(list, VIEW_PROBES_MAX, sizeof *out->probes, a, &space,
+                        &out->probes_len, e);
+    if (rc)
+        return rc;
+    out->probes = space;
+    for (struct json i = json_first(list); json_present(i) && !rc;
+         i = json_next(i))
+        rc = probe_read(i, a, &out->probes[n++], e);
+    if (!rc)
+        rc = read_names(obj, "nodeIPs", a, &out->node_ips, &out->node_ips_len,
+                        e);
+    if (!rc && out->node_ips_len > VIEW_NODE_IPS_MAX)
+        rc = json_error(json_get(obj, "nodeIPs"), ERR_TOO_BIG, e,
+                        "more than %d", VIEW_NODE_IPS_MAX);
+    return rc;
+}
+
 static enum status workload_read(struct json v, struct arena *a,
                                  struct workload_view *out, struct error *e)
 {
@@ -72,7 +119,10 @@ static enum status workload_read(struct json v, struct arena *a,
     rc = read_text(v, "bundle", WIRE_PEM_MAX, a, &out->bundle, e);
     if (rc)
         return rc;
-    return ports_read(v, a, out, e);
+    rc = ports_read(v, a, out, e);
+    if (rc)
+        return rc;
+    return probes_read(v, a, out, e);
 }
 
 static enum status backend_refs_read(struct json obj, struct arena *a,

@@ -19,6 +19,29 @@ void names_write(struct json_write *w, const char *name, slice *names,
     json_write_array_end(w);
 }
 
+static void probe_write(const struct workload_probe *p, struct json_write *w)
+{
+    json_write_object(w);
+    json_member_int(w, "port", p->port);
+    json_member_string(w, "kind", p->grpc ? SLICE("grpc") : SLICE("http"));
+    json_member_text(w, "path", p->path);
+    json_write_object_end(w);
+}
+
+/* Left out when there are none. */
+static void probes_write(const struct workload_view *v, struct json_write *w)
+{
+    if (v->probes_len) {
+        json_write_name(w, "probes");
+        json_write_array(w);
+        for (uint32_t i = 0; i < v->probes_len; i++)
+            probe_write(&v->probes[i], w);
+        json_write_array_end(w);
+    }
+    if (v->node_ips_len)
+        names_write(w, "nodeIPs", v->node_ips, v->node_ips_len);
+}
+
 static void workload_write(const struct workload_view *v, struct json_write *w)
 {
     json_member_text(w, "namespace", v->ns);
@@ -41,6 +64,7 @@ static void workload_write(const struct workload_view *v, struct json_write *w)
         json_write_object_end(w);
     }
     json_write_array_end(w);
+    probes_write(v, w);
 }
 
 static void destination_write(const struct destination_view *v,
@@ -131,7 +155,9 @@ static bool too_big(const struct view *v)
 {
     switch (v->kind) {
     case VIEW_WORKLOAD:
-        return v->workload.ports_len > VIEW_PORTS_MAX;
+        return v->workload.ports_len > VIEW_PORTS_MAX ||
+               v->workload.probes_len > VIEW_PROBES_MAX ||
+               v->workload.node_ips_len > VIEW_NODE_IPS_MAX;
     case VIEW_DESTINATION:
         return v->destination.backends_len > VIEW_BACKENDS_MAX;
     default:

@@ -43,6 +43,14 @@ struct workload_port {
     bool skip; /* not in the mesh: never offered to peers */
 };
 
+/* A probe that the kubelet sends in plaintext: strict mode lets it in from the
+ * node's address, HTTP as a GET of exactly this, gRPC to the whole port. */
+struct workload_probe {
+    uint16_t port;
+    bool grpc;
+    slice path; /* "/healthz?deep=1"; empty for gRPC */
+};
+
 struct workload_view {
     slice ns, pod, service_account; /* for people */
     enum mtls_mode mtls;
@@ -50,6 +58,10 @@ struct workload_view {
     slice bundle;     /* PEM of every root in force */
     struct workload_port *ports;
     uint32_t ports_len;
+    struct workload_probe *probes;
+    uint32_t probes_len;
+    slice *node_ips; /* of its node: "192.0.2.1" */
+    uint32_t node_ips_len;
 };
 
 enum resolution {
@@ -101,6 +113,8 @@ enum {
     VIEW_ENDPOINTS_MAX = 20000,
     VIEW_BACKENDS_MAX = 1000,
     VIEW_PORTS_MAX = 1000,
+    VIEW_PROBES_MAX = 256,
+    VIEW_NODE_IPS_MAX = 16,
     VIEW_BYTES_MAX = 8 << 20,
 };
 

@@ -17,6 +17,9 @@ enum {
     WIRE_BUCKETS = 24,      /* latency buckets of a row */
 };
 
+/* Of the answer that begins a session: how many keys the proxy may subscribe to. */
+#define WIRE_SUBSCRIPTIONS_HEADER "tulle-max-subscriptions"
+
 /* What this build can do; a view's `needs` are checked against it. */
 extern const char *const wire_capabilities[]; /* NULL-terminated */
 bool wire_capable(slice need);

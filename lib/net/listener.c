@@ -95,14 +95,28 @@ static void on_retry(struct timer *t)
         accept_some(l);
 }
 
+/* On a kernel without IPv6 (ipv6.disable=1), "every address" is all of IPv4. */
+static bool any_without_ipv6(const struct address *at,
+                             const struct listener_options *opt,
+                             struct address *any4)
+{
+    if (errno != EAFNOSUPPORT || at->sa.sa_family != AF_INET6 || opt->v6only ||
+        !IN6_IS_ADDR_UNSPECIFIED(&at->in6.sin6_addr))
+        return false;
+    *any4 = (struct address){
+        .in = {.sin_family = AF_INET, .sin_port = at->in6.sin6_port}};
+    return true;
+}
+
 static int bound_socket(const struct address *at,
                         const struct listener_options *opt)
 {
     int on = 1, off = 0;
+    struct address any4;
     int fd = socket(at->sa.sa_family,
                     SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return -1;
+        return any_without_ipv6(at, opt, &any4) ? bound_socket(&any4, opt) : -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (opt->reuse_port)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);

@@ -24,6 +24,7 @@ struct end {
     bool fault; /* scripted */
     size_t fault_after;
     size_t slice_max;
+    unsigned fault_at; /* scripted: operations left, 0: none fails */
 };
 
 struct pair {
@@ -112,9 +113,19 @@ static void wake(struct end *e)
         loop_flush_later(e->s.loop, &e->flush);
 }
 
+/* Another operation of the owner: maybe the one that was to fail. */
+static void operate(struct end *e)
+{
+    if (e->fault_at == 0 || --e->fault_at > 0)
+        return;
+    e->failed = true;
+    wake(e);
+}
+
 static void memory_read(struct stream *s, bool on)
 {
     struct end *e = self(s);
+    operate(e);
     if (s->closed || e->told_fail || e->told_end)
         return;
     s->reading = on;
@@ -134,6 +145,7 @@ static void nobody_there(struct end *e)
 static void memory_write(struct stream *s, const void *ptr, size_t len)
 {
     struct end *e = self(s);
+    operate(e);
     if (s->closed || s->ended_out || e->told_fail || len == 0)
         return;
     if (e->peer->s.closed) {
@@ -147,6 +159,7 @@ static void memory_write(struct stream *s, const void *ptr, size_t len)
 
 static char *memory_room(struct stream *s, size_t want, size_t *room)
 {
+    operate(self(s));
     return bufq_room(&self(s)->peer->in, want, room);
 }
 
@@ -174,12 +187,14 @@ static size_t memory_queued(const struct stream *s)
 
 static void memory_wake(struct stream *s)
 {
+    operate(self(s));
     wake(self(s));
 }
 
 static void memory_end(struct stream *s)
 {
     struct end *e = self(s);
+    operate(e);
     if (s->closed || s->ended_out)
         return;
     s->ended_out = true;
@@ -253,6 +268,13 @@ void memory_stream_fail_after(struct stream *s, size_t bytes, enum status why)
     e->fault_after = bytes;
     e->why = why;
     wake(e);
+}
+
+void memory_stream_fail_at(struct stream *s, unsigned n, enum status why)
+{
+    struct end *e = self(s);
+    e->fault_at = n;
+    e->why = why;
 }
 
 void memory_stream_slice(struct stream *s, size_t n)

@@ -13,6 +13,9 @@ void memory_stream_pair(struct loop *l, size_t window, struct stream **a,
 /* Scripted faults, for tests: after `bytes` more bytes have been delivered to
  * this end it fails with `why` (as a reset by the peer would). */
 void memory_stream_fail_after(struct stream *s, size_t bytes, enum status why);
+/* The `n`-th operation from now on (1: the next read, write, room, end or wake)
+ * fails the end, whether it reads or not: on_fail comes in the flush. */
+void memory_stream_fail_at(struct stream *s, unsigned n, enum status why);
 /* Delivers at most `n` bytes in one on_data (0: no limit). */
 void memory_stream_slice(struct stream *s, size_t n);
 

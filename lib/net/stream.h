@@ -25,7 +25,8 @@ struct stream;
 
 enum stream_close {
     STREAM_FLUSH, /* send what is queued and our end, then wait for the peer's
-                     (dropping its input), close; bounded by 5 s */
+                     (dropping its input), close; bounded by 5 s in which the
+                     peer takes nothing, and by a minute */
     STREAM_NOW,   /* drop what is queued; a plain end (FIN) */
     STREAM_RESET, /* drop everything; the peer sees a reset where the carrier
                      has one (RST, RST_STREAM) */

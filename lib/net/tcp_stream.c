@@ -8,7 +8,8 @@
  * more comes again after all others.
  *
  * Failures: read or write errors end in on_fail once; what came before is
- * delivered first. Closing: STREAM_FLUSH sends
+ * delivered first, also when it is a write that fails: a server may answer,
+ * close, and thereby reset what we still send. Closing: STREAM_FLUSH sends
  * what is queued and our end, then waits for the peer's, for a while. The memory
  * lives until libuv lets go of the handle, so whoever is on the call stack may
  * still look at `closed`. */
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -25,6 +27,7 @@
 enum {
     WRITE_VECTORS = 16,
     LINGER_SECONDS = 5,
+    LINGER_LOOKS = 12,      /* so often, while the peer takes something */
     LINGER_BYTES = 1 << 20, /* of input dropped meanwhile */
 };
 
@@ -35,15 +38,18 @@ struct tcp_stream {
     struct timer linger; /* after STREAM_FLUSH: how long we still try */
     struct lingerer lingerer;
     size_t dropped; /* input while lingering */
+    size_t left;    /* queued when we looked last, lingering */
+    unsigned looks;
     struct bufq out;
     tcp_connected_fn *connected; /* still connecting: who waits */
     int fd;
-    int events;      /* what we poll for */
-    bool blocked;    /* the kernel took less than we had */
-    bool shut_sent;  /* shutdown(SHUT_WR) was called */
-    bool dead;       /* failed or peer's error: nothing more goes out */
-    bool peer_ended; /* read to its end */
-    bool lingering;  /* closed by the owner, still flushing */
+    int events;         /* what we poll for */
+    enum status broken; /* nothing goes out; on_fail follows what can be read */
+    bool blocked;       /* the kernel took less than we had */
+    bool shut_sent;     /* shutdown(SHUT_WR) was called */
+    bool dead;          /* failed or peer's error: nothing more goes out */
+    bool peer_ended;    /* read to its end */
+    bool lingering;     /* closed by the owner, still flushing */
 };
 
 static struct tcp_stream *self(struct stream *s)
@@ -109,6 +115,27 @@ static void fail(struct tcp_stream *t, enum status why)
     t->s.events->on_fail(&t->s, why);
 }
 
+static bool unread(const struct tcp_stream *t)
+{
+    int n = 0;
+    return !t->peer_ended && ioctl(t->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* The connection is broken: at once, or when what came before was read. */
+static void fail_in_order(struct tcp_stream *t, enum status why)
+{
+    if (t->lingering || !unread(t)) {
+        fail(t, why);
+        return;
+    }
+    t->broken = why;
+    t->blocked = false;
+    bufq_drop(&t->out, t->out.len);
+    set_events(t);
+    /* Who waits for room, and reads nothing meanwhile, has it now. */
+    loop_flush_later(t->s.loop, &t->flush);
+}
+
 static void read_once(struct tcp_stream *t)
 {
     char *buf = t->s.loop->lent_wire;
@@ -118,6 +145,10 @@ static void read_once(struct tcp_stream *t)
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         t->s.events->on_data(&t->s, buf, (size_t)n);
+        return;
+    }
+    if (t->broken) {
+        fail(t, t->broken);
         return;
     }
     if (n == 0) {
@@ -162,10 +193,12 @@ static void on_error(struct tcp_stream *t, int rc)
             set_events(t);
         return;
     }
+    if (t->broken && !t->lingering)
+        return; /* until somebody reads */
     int err = 0;
     socklen_t len = sizeof err;
     getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-    fail(t, status_from_errno(err ? err : -rc));
+    fail_in_order(t, status_from_errno(err ? err : -rc));
 }
 
 static void end_connect(struct tcp_stream *t, int rc)
@@ -206,7 +239,7 @@ static void on_poll(uv_poll_t *h, int rc, int events)
         read_once(t);
 }
 
-/* Writes what the kernel takes. False when the stream died. */
+/* Writes what the kernel takes. False when the stream broke. */
 static bool write_out(struct tcp_stream *t)
 {
     while (t->out.len && !t->blocked) {
@@ -220,8 +253,8 @@ static bool write_out(struct tcp_stream *t)
             if (errno == EINTR)
                 continue;
             if (errno != EAGAIN) {
-                fail(t, status_from_errno(errno));
-                return false;
+                fail_in_order(t, status_from_errno(errno));
+                return false; /* or will, when the rest was read */
             }
             w = 0;
         }
@@ -241,6 +274,11 @@ static void on_flush(struct flush *f)
         t->s.events->on_fill(&t->s);
     if (t->fd < 0 || t->dead)
         return;
+    if (t->broken) {
+        if (!t->lingering && t->s.events->on_drained)
+            t->s.events->on_drained(&t->s);
+        return;
+    }
     size_t before = t->out.len;
     if (!write_out(t))
         return;
@@ -272,7 +310,8 @@ static void tcp_write(struct stream *s, const void *ptr, size_t len)
     struct tcp_stream *t = self(s);
     if (s->closed || s->ended_out || t->dead || len == 0)
         return;
-    bufq_add(&t->out, ptr, len);
+    if (!t->broken) /* else it has gone nowhere, and on_drained says so */
+        bufq_add(&t->out, ptr, len);
     loop_flush_later(s->loop, &t->flush);
 }
 
@@ -285,9 +324,10 @@ static void tcp_wrote(struct stream *s, size_t n)
 {
     struct tcp_stream *t = self(s);
     bufq_wrote(&t->out, n);
-    if (s->closed || s->ended_out || t->dead)
+    bool takes = !s->closed && !s->ended_out && !t->dead;
+    if (!takes || t->broken)
         bufq_drop(&t->out, t->out.len);
-    else
+    if (takes)
         loop_flush_later(s->loop, &t->flush);
 }
 
@@ -313,10 +353,22 @@ static void tcp_end(struct stream *s)
         loop_flush_later(s->loop, &t->flush);
 }
 
+static void linger_on(struct tcp_stream *t)
+{
+    struct loop *l = t->s.loop;
+    t->left = t->out.len;
+    timer_set(&l->timers, &t->linger,
+              loop_now(l) + LINGER_SECONDS * NSEC_PER_SEC);
+}
+
+/* A slow reader is no dead one. */
 static void on_linger(struct timer *timer)
 {
     struct tcp_stream *t = CONTAINER_OF(timer, struct tcp_stream, linger);
-    finish(t, t->out.len > 0);
+    if (t->out.len && t->out.len < t->left && ++t->looks < LINGER_LOOKS)
+        linger_on(t);
+    else
+        finish(t, t->out.len > 0);
 }
 
 static void on_loop_end(struct lingerer *g)
@@ -337,8 +389,7 @@ static void tcp_close(struct stream *s, enum stream_close how)
         s->ended_out = true;
         list_push_back(&s->loop->lingerers, &t->lingerer.node);
         set_events(t);
-        timer_set(&s->loop->timers, &t->linger,
-                  loop_now(s->loop) + LINGER_SECONDS * NSEC_PER_SEC);
+        linger_on(t);
         loop_flush_later(s->loop, &t->flush);
         return;
     }

@@ -68,7 +68,8 @@ struct tls_rules {
     unsigned char alpn[TLS_ALPN_COUNT * (1 + TLS_ALPN_NAME_MAX)];
     size_t alpn_len; /* in the wire's form: length, name, ... */
     bool alpn_optional;
-    slice domain; /* of our own name; borrows from `id`; empty without */
+    bool any_peer; /* nobody is verified */
+    slice domain;  /* of our own name; borrows from `id`; empty without */
     struct tls_identity *id;       /* shares; NULL: no certificate */
     struct tls_sessions *sessions; /* of a client that resumes, or NULL */
 };

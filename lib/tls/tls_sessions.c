@@ -105,11 +105,21 @@ static int64_t now_seconds(void)
     return clock_real_ns() / NSEC_PER_SEC;
 }
 
+/* Seconds since 1970; the older call is refused by compilers that see 3.4. */
+static int64_t session_born(const SSL_SESSION *session)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
+    return (int64_t)SSL_SESSION_get_time_ex(session);
+#else
+    return (int64_t)SSL_SESSION_get_time(session);
+#endif
+}
+
 static bool session_fresh(const SSL_SESSION *session)
 {
-    int64_t end = (int64_t)SSL_SESSION_get_time(session) +
-                  SSL_SESSION_get_timeout(session);
-    return now_seconds() < end;
+    int64_t life = SSL_SESSION_get_timeout(session);
+
+    return now_seconds() < session_born(session) + life;
 }
 
 SSL_SESSION *tls_sessions_take(struct tls_settings *t, slice key)

@@ -212,6 +212,20 @@ static bool set_protocol(SSL_CTX *ctx)
     return SSL_CTX_set1_groups_list(ctx, groups_old);
 }
 
+/* The opposite: what OpenSSL has, from TLS 1.2 on, and nobody is verified. */
+static bool set_any_peer(SSL_CTX *ctx)
+{
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+                              SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_security_level(ctx, 0);
+    SSL_CTX_set_max_cert_list(ctx, CERT_LIST_MAX);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+}
+
 /* Who we are. */
 static bool set_identity(SSL_CTX *ctx, struct tls_identity *id)
 {
@@ -287,9 +301,14 @@ static enum status make_ctx(struct tls_settings *t,
     }
     if (!tls_rules_attach(t->ctx, rules))
         return pem_error(e, ERR_RESOURCES, "TLS settings");
+    rules->any_peer = opt->any_peer;
     rc = add_alpn(rules, opt, e);
     if (rc)
         return rc;
+    if (opt->any_peer)
+        return set_any_peer(t->ctx) && set_alpn(t->ctx, rules, opt->role)
+                   ? OK
+                   : pem_error(e, ERR_INVALID, "TLS settings");
     if (!set_protocol(t->ctx) || !set_identity(t->ctx, t->id) ||
         !set_trust(t->ctx, roots, opt) || !set_alpn(t->ctx, rules, opt->role) ||
         !set_sessions(t->ctx, rules, opt))
@@ -309,7 +328,9 @@ enum status tls_settings_new(struct tls_settings **out,
     *out = NULL;
     if (!id && opt->role == TLS_SERVER)
         return error_set(e, ERR_INVALID, "a TLS server needs an identity");
-    if (!id) {
+    if (id && opt->any_peer)
+        return error_set(e, ERR_INVALID, "any_peer: without identity only");
+    if (!id && !opt->any_peer) {
         rc = tls_roots_new(&roots, roots_pem, e);
         if (rc)
             return rc;

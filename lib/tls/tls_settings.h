@@ -53,9 +53,13 @@ struct tls_options {
      * (A client always verifies the server.) */
     bool ask_peer, require_peer;
     bool resume; /* stateful session resumption, never tickets */
+    /* Client without identity: whoever answers is taken, by TLS 1.2 too, and
+     * stays nameless. For a probe, which asks as the kubelet does: whether there
+     * is life, not whose. */
+    bool any_peer;
 };
 
-/* TLS 1.3 only. `id` may be NULL for a client without certificate: then
+/* TLS 1.3 only (but for `any_peer`). `id` may be NULL for a client without certificate: then
  * `roots_pem` gives the roots. Shares `id`. Gives a reference. */
 CHECKED enum status tls_settings_new(struct tls_settings **out,
                                      const struct tls_options *opt,

@@ -26,7 +26,8 @@
 enum {
     RECORD = 16384,
     LOWER_HIGH = 262144, /* ciphertext queued below before we wait */
-    HELD_MAX = 65536,    /* ciphertext kept during a handshake */
+    LOWER_MAX = LOWER_HIGH + 2 * RECORD, /* with what TLS answers by itself */
+    HELD_MAX = 65536, /* ciphertext kept during a handshake */
     HANDSHAKE_STEPS = 4,
 };
 
@@ -220,10 +221,15 @@ static void handshake_done(struct tls_stream *t)
 static void handshake_step(struct tls_stream *t)
 {
     if (t->s.loop->handshakes >= HANDSHAKE_STEPS) {
+        /* A peer that is done may send all that it has: it waits, too. */
+        if (t->held.len + t->in_len > HELD_MAX)
+            stream_read(t->lower, false);
         timer_set(&t->s.loop->timers, &t->hs.retry,
                   loop_now(t->s.loop) + NSEC_PER_MSEC);
         return;
     }
+    if (!t->lower->reading && !t->lower_ended)
+        stream_read(t->lower, true);
     t->s.loop->handshakes++;
     ERR_clear_error();
     int rc = SSL_do_handshake(t->ssl);
@@ -312,6 +318,10 @@ static void on_lower_data(struct stream *lower, const char *ptr, size_t len)
     if (t->state == TLS_HANDSHAKING &&
         t->held.len + len > HELD_MAX + LOOP_LENT) {
         handshake_failed(t, ERR_TLS, "handshake too long");
+        return;
+    }
+    if (t->state == TLS_OPEN && stream_queued(t->lower) > LOWER_MAX) {
+        fail(t, ERR_TLS); /* key updates whose answers nobody reads */
         return;
     }
     t->in = ptr;

@@ -150,7 +150,7 @@ enum status tls_verify_finish(SSL *ssl, struct tls_verify *v)
     if (!rules)
         return refuse(v, "no rules");
     rc = check_alpn(ssl, rules, v);
-    if (!rc)
+    if (!rc && !rules->any_peer)
         rc = check_peer(ssl, rules, v);
     if (rc)
         (void)SSL_CTX_remove_session(SSL_get_SSL_CTX(ssl),

@@ -245,7 +245,7 @@ static enum status on_scalar(struct growing *g, const yaml_event_t *ev)
         .end = to_bytes(&g->cursor, ev->end_mark.index),
         .closed = true,
     };
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     read_tag(&n, ev->data.scalar.tag, YAML_STR_TAG);
@@ -270,7 +270,7 @@ static enum status on_alias(struct growing *g, const yaml_event_t *ev)
         .end = to_bytes(&g->cursor, ev->end_mark.index),
         .closed = true,
     };
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     if (!target)
@@ -289,7 +289,7 @@ static enum status on_open(struct growing *g, const yaml_event_t *ev,
                            const yaml_char_t *anchor)
 {
     struct yaml_node n = *made;
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     if (g->depth == JSON_DEPTH_MAX)

@@ -2,7 +2,8 @@
 /* An inbound connection: a link from another proxy, or plaintext.
  *
  *   looking --ClientHello with our ALPN--> handshaking --> link
- *      +--anything else, or silence--> conduit (permissive), reset (strict)
+ *      +--anything else, or silence--> conduit (permissive), reset (strict;
+ *      |                                    but for the node's probes)
  *      ^------ClientHello after silence----+
  *
  * On a link each HTTP stream is a request and each CONNECT stream a conduit, which
@@ -16,6 +17,7 @@
 #include "lib/http/exchange_stream.h"
 #include "proxy/accept/accept.h"
 #include "proxy/accept/conduit.h"
+#include "proxy/accept/node.h"
 #include "proxy/http/request.h"
 
 static struct log_area area = LOG_AREA("inbound");
@@ -73,18 +75,22 @@ static void go_plain(struct inbound *in, bool input_ended)
 {
     struct worker *w = in->conn.worker;
     struct stream *s = in->s;
-    if (worker_strict(w)) {
+    bool strict = worker_strict(w);
+    enum exemption exempt = strict ? node_exemption(w, in->port, &in->client)
+                                   : EXEMPT_NOTHING;
+    if (strict && !exempt) {
         log_info(&in->log, "plaintext refused: mTLS is strict", "");
         telemetry_count(w->telemetry, COUNTER_PLAINTEXT_REFUSED);
         stream_close(s, STREAM_RESET);
         end(in);
         return;
     }
-    if (!in->again)
+    if (!in->again && !exempt)
         telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
     stream_read(s, false);
     struct target *t = target_inbound(w, &in->app, in->port, SLICE_NONE, false,
                                       &in->client);
+    t->exempt = exempt;
     struct conduit_options opt = {
         .target = t,
         .silence = 0, /* we have waited already */

@@ -4,6 +4,17 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+static bool local_address(int fd, struct address *out)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len))
+        return false;
+    address_from(out, (struct sockaddr *)&sa); /* a mapped IPv4 is IPv4 */
+    return true;
+}
+
 static enum status ask_kernel(int fd, const struct address *local,
                               struct address *out)
 {
@@ -12,20 +23,27 @@ static enum status ask_kernel(int fd, const struct address *local,
     int rc = local->sa.sa_family == AF_INET
                  ? getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &sa, &len)
                  : getsockopt(fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, &sa, &len);
+
     if (rc)
         return ERR_NOT_FOUND;
     address_from(out, (struct sockaddr *)&sa);
     return OK;
 }
 
+enum status orig_dst_of(int fd, struct address *out)
+{
+    struct address local;
+
+    return local_address(fd, &local) ? ask_kernel(fd, &local, out)
+                                     : ERR_NOT_FOUND;
+}
+
 enum status orig_dst(int fd, uint16_t own, struct address *out)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
     struct address local;
-    if (getsockname(fd, (struct sockaddr *)&sa, &len))
+
+    if (!local_address(fd, &local))
         return ERR_NOT_FOUND;
-    address_from(&local, (struct sockaddr *)&sa);
     enum status rc = ask_kernel(fd, &local, out);
     if (rc)
         return rc;

@@ -5,9 +5,12 @@
 
 #include "lib/net/address.h"
 
-/* SO_ORIGINAL_DST or its IPv6 twin. ERR_NOT_FOUND: was not redirected.
- * ERR_DENIED: it leads back to the listener itself (`own` is its port): serving
- * it would loop. */
+/* SO_ORIGINAL_DST or its IPv6 twin. ERR_NOT_FOUND: the kernel does not know; of a
+ * connection that was not redirected it gives the address it was accepted at. */
+CHECKED enum status orig_dst_of(int fd, struct address *out);
+
+/* The same; ERR_DENIED when it leads back to the listener (`own` is its port):
+ * serving it would loop. */
 CHECKED enum status orig_dst(int fd, uint16_t own, struct address *out);
 
 #endif

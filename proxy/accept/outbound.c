@@ -38,17 +38,23 @@ static void to_address(struct worker *w, struct stream *s, slice key,
 
 static void resolved(struct worker *w, struct stream *s, slice key,
                      bool transparent, const struct address *client,
-                     const struct destination_view *d)
+                     const struct view *answer)
 {
+    const struct destination_view *d = &answer->destination;
+    bool over = lookup_over_limit(w->lookup, answer);
     if (d->resolution == RESOLUTION_UNKNOWN)
         telemetry_count(w->telemetry, COUNTER_UNKNOWN_DESTINATIONS);
+    if (over)
+        telemetry_count(w->telemetry, COUNTER_OVER_LIMIT_DESTINATIONS);
     if (d->resolution == RESOLUTION_KNOWN || !transparent) {
         start(w, s, target_service(w, key, client));
         return;
     }
     if (d->resolution == RESOLUTION_UNKNOWN &&
         (worker_strict(w) || !w->config->unknown_passthrough)) {
-        telemetry_fault(w->telemetry, false, FAULT_UNKNOWN_DESTINATION);
+        telemetry_fault(w->telemetry, false,
+                        over ? FAULT_TOO_MANY_DESTINATIONS
+                             : FAULT_UNKNOWN_DESTINATION);
         stream_close(s, STREAM_RESET);
         return;
     }
@@ -67,7 +73,7 @@ static void on_answer(struct lookup_wait *wait, struct view *v)
 {
     struct resolving *r = CONTAINER_OF(wait, struct resolving, wait);
     resolved(r->conn.worker, r->s, slice_str(r->key), r->transparent,
-             &r->client, &v->destination);
+             &r->client, v);
     let_go(r);
 }
 
@@ -117,7 +123,7 @@ void outbound_accept(struct worker *w, struct stream *s, slice key,
                                         r);
     if (rc == OK) {
         mem_free(r);
-        resolved(w, s, key, original != NULL, client, &v->destination);
+        resolved(w, s, key, original != NULL, client, v);
         return;
     }
     r->s = s;

@@ -79,6 +79,8 @@ const struct destination_view *target_destination(const struct target *t)
 
 enum protocol target_protocol(const struct target *t)
 {
+    if (t->exempt == EXEMPT_PROBES)
+        return PROTOCOL_HTTP1; /* nothing else is let in */
     if (t->inbound)
         return worker_port_protocol(t->worker, t->port);
     const struct destination_view *d = target_destination(t);
@@ -102,6 +104,15 @@ static const struct backend_ref *choose(const struct destination_view *d,
     return NULL;
 }
 
+static enum fault why_none(const struct target *t, const struct backend *b,
+                           const struct destination_view *d)
+{
+    if (lookup_held_over_limit(&t->dest) || (b && backend_over_limit(b)))
+        return FAULT_TOO_MANY_DESTINATIONS;
+    return d && d->resolution != RESOLUTION_UNKNOWN ? FAULT_NO_ENDPOINTS
+                                                    : FAULT_UNKNOWN_DESTINATION;
+}
+
 struct endpoint *target_pick(struct target *t, struct backend **backend,
                              const struct tried *tried, enum fault *f)
 {
@@ -117,9 +128,8 @@ struct endpoint *target_pick(struct target *t, struct backend **backend,
     }
     struct endpoint *ep =
         *backend ? backend_pick(*backend, tried, loop_now(&w->loop)) : NULL;
-    bool known = d && d->resolution != RESOLUTION_UNKNOWN;
     if (!ep)
-        *f = known ? FAULT_NO_ENDPOINTS : FAULT_UNKNOWN_DESTINATION;
+        *f = why_none(t, *backend, d);
     return ep;
 }
 

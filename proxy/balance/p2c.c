@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Power of two choices: draws two endpoints and takes the cheaper one. As good
  * as looking at all, but constant, and proxies that share endpoints do not all
- * run to the same best one. */
+ * run to the same best one.
+ *
+ * Requests in flight are facts, estimates are old news. So where only the
+ * estimate speaks against an endpoint, which has no more under way than the
+ * other, it still gets its chance: twice as dear, every fifth time; ten times as
+ * dear, once in a hundred. Without that, an endpoint that looked slow when it was
+ * last used would not be seen again until its estimate has faded. */
 #include "proxy/balance/algorithm.h"
 
 enum { DRAWS_MAX = 8 };
+static const double YOUNG_CHANCE = 0.2;
 
 /* A usable one by chance; -1 when the draws hit none. */
 static ptrdiff_t draw(const struct pick *p)
@@ -51,6 +58,33 @@ static double cost(const struct pick *p, ptrdiff_t at)
     return ewma_cost(&load->latency, p->now, load->inflight) / load->weight;
 }
 
+/* Is the dearer one taken all the same? The odds are those of the squares: a
+ * slow one costs more than it is worth to know it better. But its first answers
+ * say little: until there are some, it is asked now and then whatever they say. */
+static bool chance(const struct pick *p, double cheap, double dear, bool young)
+{
+    if (young && rand_unit(p->rand) < YOUNG_CHANCE)
+        return true;
+    return rand_unit(p->rand) * (cheap * cheap + dear * dear) < cheap * cheap;
+}
+
+static ptrdiff_t choose(const struct pick *p, ptrdiff_t one, ptrdiff_t two)
+{
+    double c1 = cost(p, one), c2 = cost(p, two);
+
+    if (c1 > c2) {
+        ptrdiff_t swap = one;
+        double c = c1;
+
+        one = two, two = swap;
+        c1 = c2, c2 = c;
+    }
+    if (p->loads[two]->inflight > p->loads[one]->inflight)
+        return one;
+    return chance(p, c1, c2, ewma_is_young(&p->loads[two]->latency)) ? two
+                                                                     : one;
+}
+
 ptrdiff_t p2c_pick(const struct pick *p)
 {
     ptrdiff_t one, two;
@@ -61,8 +95,5 @@ ptrdiff_t p2c_pick(const struct pick *p)
     if (one < 0)
         return one;
     two = draw_other(p, one);
-    /* On equal costs the first is as random as the second. */
-    if (two < 0 || cost(p, one) <= cost(p, two))
-        return one;
-    return two;
+    return two < 0 ? one : choose(p, one, two);
 }

@@ -12,6 +12,8 @@
  * controller is tried after a while, and views stay as they are. */
 #include "proxy/discovery/client.h"
 
+#include <stdio.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/fsm.h"
 #include "lib/base/mem.h"
@@ -60,8 +62,9 @@ struct discovery_client {
     unsigned state;
     struct tls_settings *tls;      /* for the next connection */
     struct tls_settings *tls_used; /* of this one */
-    uint32_t next;                 /* controller to try */
-    struct http_client *dial;      /* while connecting */
+    struct controllers_pick pick;  /* while connecting: to whom? */
+    char to[ADDRESS_TEXT];         /* the controller, or what is known of it */
+    struct http_client *dial;      /* then */
     struct http_conn *conn;
     struct exchange *x;
     int64_t peer_not_after;
@@ -95,6 +98,7 @@ static void tear_down(struct discovery_client *c)
     c->x = NULL;
     timer_stop(&c->loop->timers, &c->tick);
     discovery_set_session(c->d, NULL, NULL);
+    controllers_cancel(&c->pick);
     if (c->dial)
         http_client_cancel(c->dial);
     c->dial = NULL;
@@ -125,23 +129,15 @@ static void back_off(struct discovery_client *c)
         c->ev.on_sync(c->arg, false);
 }
 
-static const struct address *controller_of(const struct discovery_client *c)
-{
-    return &c->opt.controllers[(c->next + c->opt.controllers_len - 1) %
-                               c->opt.controllers_len];
-}
-
 static void fail(struct discovery_client *c, const char *why)
 {
-    char at[ADDRESS_TEXT];
     if (c->state != CONNECTING && !in_session(c))
         return;
     c->stats.failures++;
     log_warn(&c->log,
              in_session(c) ? "session with the controller ended"
                            : "controller not reached",
-             "controller=%.*s why=" LOG_QUOTED,
-             FMT(address_format(controller_of(c), at)), FMT(slice_str(why)));
+             "controller=%s why=" LOG_QUOTED, c->to, FMT(slice_str(why)));
     back_off(c);
 }
 
@@ -224,12 +220,10 @@ static void send_nack(struct discovery_client *c, const struct msg *about,
 
 static void in_sync(struct discovery_client *c)
 {
-    char at[ADDRESS_TEXT];
     if (c->state != HELLO)
         return;
     move(c, IN_SYNC);
-    log_info(&c->log, "in sync with the controller", "controller=%.*s",
-             FMT(address_format(controller_of(c), at)));
+    log_info(&c->log, "in sync with the controller", "controller=%s", c->to);
     if (c->ev.on_sync)
         c->ev.on_sync(c->arg, true);
 }
@@ -340,6 +334,15 @@ static void on_bytes(struct discovery_client *c, slice data)
 
 /* ---- the exchange ---- */
 
+/* How many subscriptions the controller takes; 0: it does not say. */
+static uint32_t session_limit(const struct head *h)
+{
+    const struct header *f =
+        headers_find_name(&h->headers, SLICE(WIRE_SUBSCRIPTIONS_HEADER));
+    uint64_t n;
+    return f && slice_to_u64(f->value, UINT32_MAX, &n) == OK ? (uint32_t)n : 0;
+}
+
 static void on_head(struct exchange *x, const struct head *h, bool end)
 {
     struct discovery_client *c = x->owner;
@@ -352,6 +355,7 @@ static void on_head(struct exchange *x, const struct head *h, bool end)
         fail(c, why);
         return;
     }
+    discovery_set_limit(c->d, session_limit(h));
     discovery_set_session(c->d, &store_session, c);
 }
 
@@ -525,18 +529,33 @@ static void on_connected(void *arg, enum status rc, struct http_conn *conn,
     begin_session(c);
 }
 
-static void connect_next(struct discovery_client *c)
+static void dial(struct discovery_client *c, const struct address *to)
 {
-    const struct address *to =
-        &c->opt.controllers[c->next % c->opt.controllers_len];
-    c->next = (c->next + 1) % c->opt.controllers_len;
-    move(c, CONNECTING);
-    c->tls_used = tls_settings_ref(c->tls);
-    enum status rc =
-        http_client_start(&c->dial, c->loop, to, c->tls, slice_str(c->expect),
-                          c->opt.connect_timeout, &c->limits, on_connected, c);
+    address_format(to, c->to);
+    enum status rc = http_client_start(
+        &c->dial, c->loop, to, c->tls_used, slice_str(c->expect),
+        c->opt.connect_timeout, &c->limits, on_connected, c);
     if (rc)
         fail(c, status_name(rc));
+}
+
+static void on_picked(struct controllers_pick *p, const struct address *to)
+{
+    struct discovery_client *c = CONTAINER_OF(p, struct discovery_client, pick);
+    if (to)
+        dial(c, to);
+    else
+        fail(c, "its name does not resolve");
+}
+
+static void connect_next(struct discovery_client *c)
+{
+    struct address to;
+    move(c, CONNECTING);
+    c->tls_used = tls_settings_ref(c->tls);
+    snprintf(c->to, sizeof c->to, "unresolved");
+    if (controllers_next(c->opt.controllers, &c->pick, &to, on_picked) == OK)
+        dial(c, &to);
 }
 
 static void on_retry(struct timer *t)
@@ -562,9 +581,6 @@ struct discovery_client *discovery_client_new(
     c->log.area = &area;
     c->limits = http_limits_default;
     c->backoff = opt->backoff_min;
-    c->next = opt->controllers_len
-                  ? (uint32_t)rand_below(&l->rand, opt->controllers_len)
-                  : 0;
     text_init(&c->line, WIRE_LINE_MAX);
     timer_init(&c->tick, on_tick);
     timer_init(&c->retry, on_retry);
@@ -577,7 +593,7 @@ void discovery_client_set_tls(struct discovery_client *c,
     struct tls_settings *old = c->tls;
     c->tls = tls_settings_ref(tls);
     tls_settings_unref(old);
-    if (c->state == WAITING && c->opt.controllers_len)
+    if (c->state == WAITING && c->opt.controllers)
         connect_next(c);
 }
 

@@ -10,15 +10,14 @@
 #ifndef TULLE_PROXY_DISCOVERY_CLIENT_H
 #define TULLE_PROXY_DISCOVERY_CLIENT_H
 
-#include "lib/net/address.h"
 #include "lib/tls/tls_settings.h"
+#include "proxy/discovery/controllers.h"
 #include "proxy/discovery/store.h"
 
 struct discovery_client;
 
 struct discovery_client_options {
-    struct address controllers[8]; /* tried in turn, first a random one */
-    uint32_t controllers_len;
+    struct controllers *controllers; /* borrowed until the client is closed */
     slice expect; /* spiffe://<trust domain>/tulle/controller; copied */
     slice name;   /* of this pod or program, for people; copied */
     int64_t connect_timeout;          /* 5 s */

@@ -11,7 +11,8 @@ enum letter_type {
     LETTER_SUBSCRIBE,
     LETTER_UNSUBSCRIBE, /* always answered by LETTER_GONE */
     /* main to worker */
-    LETTER_VIEW, /* `view` may be NULL: taken back */
+    LETTER_VIEW,       /* `view` may be NULL: taken back */
+    LETTER_OVER_LIMIT, /* cannot be asked about now: too many keys */
     LETTER_GONE, /* no more views of this key, until subscribed to again */
 };
 

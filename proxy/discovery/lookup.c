@@ -2,7 +2,8 @@
 /* asked -> known <-> taken back
  *   |        |
  *   |        +-> idle: leaving -> gone, or asked again
- *   +-> answered "unknown" at the deadline; a later answer still makes it known
+ *   +-> answered "unknown" at the deadline, or when the main loop says that it is
+ *       over a limit; a later answer still makes it known
  *
  * A key that nobody holds and nobody asked about for a while is let go: we write
  * "unsubscribe" and keep the entry until the main loop answers "gone". Views come
@@ -13,16 +14,23 @@
 #include <assert.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "proxy/discovery/letter.h"
 #include "proxy/discovery/store.h"
+
+static struct log_area area = LOG_AREA("lookup");
+static const struct log log_ = {.area = &area};
 
 const struct lookup_options lookup_defaults = {
     .wait = NSEC_PER_SEC,
     .idle = 60 * NSEC_PER_SEC,
     .max_keys = 10000,
 };
+
+/* A key over a limit is tried again when it is used so much later. */
+static const int64_t AGAIN_AFTER = 5 * NSEC_PER_SEC;
 
 struct lookup_entry {
     struct lookup *lk;
@@ -35,6 +43,7 @@ struct lookup_entry {
     enum view_kind kind;
     bool leaving; /* unsubscribed, "gone" has not come yet */
     bool wanted;  /* used while leaving: subscribe again */
+    bool over;    /* over a limit, since `until` */
     size_t key_len;
     char key[];
 };
@@ -46,9 +55,10 @@ struct lookup {
     struct map maps[VIEW_KINDS];
     struct list entries;
     struct lookup_entry *workload; /* never let go */
-    struct view *unknown;
+    struct view *unknown, *over;   /* answers: cannot say, over a limit */
     struct timer sweep;
     struct lookup_stats stats;
+    bool warned; /* that there are too many; until one is let go */
     lookup_closed_fn *closed;
     void *closed_arg;
 };
@@ -102,7 +112,17 @@ static void entry_free(struct lookup_entry *e)
     timer_stop(&lk->loop->timers, &e->deadline);
     view_unref(e->view);
     lk->stats.keys -= e->kind != VIEW_WORKLOAD;
+    lk->warned = false;
     mem_free(e);
+}
+
+static void refuse(struct lookup *lk)
+{
+    lk->stats.refused++;
+    if (!lk->warned)
+        log_warn(&log_, "too many addresses and backends: some are not known",
+                 "limit=%u of=worker", lk->opt.max_keys);
+    lk->warned = true;
 }
 
 /* The entry of a key that somebody uses now; NULL beyond the limit. */
@@ -116,10 +136,14 @@ static struct lookup_entry *entry_use(struct lookup *lk, enum view_kind kind,
             e->wanted = true;
             e->until = e->used + lk->opt.wait;
         }
+        if (e->over && !e->leaving && e->used - e->until >= AGAIN_AFTER) {
+            e->until = e->used;
+            write_main(lk, LETTER_SUBSCRIBE, kind, key);
+        }
         return e;
     }
     if (lk->stats.keys >= lk->opt.max_keys || key.len > WIRE_KEY_MAX) {
-        lk->stats.refused++;
+        refuse(lk);
         return NULL;
     }
     e = entry_add(lk, kind, key);
@@ -170,6 +194,7 @@ static void entry_set(struct lookup_entry *e, struct view *v)
 {
     struct view *old = e->view;
     e->view = v ? view_ref(v) : NULL;
+    e->over = false;
     e->until = loop_now(e->lk->loop);
     answer_waits(e, v ? v : e->lk->unknown);
     tell_watches(e);
@@ -186,12 +211,22 @@ static void on_view(struct lookup *lk, const struct letter *l)
     }
     /* A backend that comes before the destination that names it. */
     if (lk->stats.keys >= lk->opt.max_keys) {
-        lk->stats.refused++;
+        refuse(lk);
         write_main(lk, LETTER_UNSUBSCRIBE, l->kind, key);
         return;
     }
     e = entry_add(lk, l->kind, key);
     entry_set(e, l->view);
+}
+
+static void on_over_limit(struct lookup *lk, const struct letter *l)
+{
+    struct lookup_entry *e = entry_find(lk, l->kind, letter_key(l));
+    if (!e || e->view)
+        return;
+    e->over = true;
+    e->until = loop_now(lk->loop);
+    answer_waits(e, lk->over);
 }
 
 static void on_gone(struct lookup *lk, const struct letter *l)
@@ -213,6 +248,8 @@ static void on_mail(void *owner, struct mail *m)
     struct letter *l = CONTAINER_OF(m, struct letter, mail);
     if (l->type == LETTER_VIEW)
         on_view(owner, l);
+    else if (l->type == LETTER_OVER_LIMIT)
+        on_over_limit(owner, l);
     else
         on_gone(owner, l);
     letter_free(l);
@@ -245,6 +282,7 @@ static void on_left(void *owner)
     for (int i = 0; i < VIEW_KINDS; i++)
         map_fini(&lk->maps[i]);
     view_unref(lk->unknown);
+    view_unref(lk->over);
     lookup_closed_fn *closed = lk->closed;
     void *arg = lk->closed_arg;
     mem_free(lk);
@@ -265,6 +303,8 @@ struct lookup *lookup_new(struct discovery *d, struct loop *l,
     list_init(&lk->entries);
     lk->unknown = view_new(VIEW_DESTINATION, SLICE_NONE);
     lk->unknown->destination.resolution = RESOLUTION_UNKNOWN;
+    lk->over = view_new(VIEW_DESTINATION, SLICE_NONE);
+    lk->over->destination.resolution = RESOLUTION_UNKNOWN;
     timer_init(&lk->sweep, on_sweep);
     mail_join(&lk->seat, discovery_hub(d), l, &seat_events, lk);
     lk->workload = entry_add(lk, VIEW_WORKLOAD, SLICE_NONE);
@@ -293,7 +333,7 @@ enum status lookup_destination(struct lookup *lk, slice key, struct view **out,
                                void *arg)
 {
     struct lookup_entry *e = entry_use(lk, VIEW_DESTINATION, key);
-    *out = e && e->view ? e->view : lk->unknown;
+    *out = e && e->view ? e->view : !e || e->over ? lk->over : lk->unknown;
     if (!e || e->view || loop_now(lk->loop) >= e->until)
         return OK;
     if (!w)
@@ -311,6 +351,11 @@ void lookup_wait_cancel(struct lookup_wait *w)
         return;
     list_remove(&w->node);
     w->entry = NULL;
+}
+
+bool lookup_over_limit(const struct lookup *lk, const struct view *answer)
+{
+    return answer == lk->over;
 }
 
 struct view *lookup_hold(struct lookup *lk, enum view_kind kind, slice key,
@@ -338,6 +383,11 @@ void lookup_release(struct lookup_watch *w)
 struct view *lookup_held(const struct lookup_watch *w)
 {
     return w->entry ? w->entry->view : NULL;
+}
+
+bool lookup_held_over_limit(const struct lookup_watch *w)
+{
+    return !w->entry || (!w->entry->view && w->entry->over);
 }
 
 struct view *lookup_workload(const struct lookup *lk)

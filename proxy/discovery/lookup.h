@@ -47,7 +47,7 @@ struct lookup_wait {
 /* `key`: "10.0.0.1:80", "[::1]:80" or "shop/cart:80".
  * OK: `*out` is the answer, never NULL, on loan; its resolution is UNKNOWN (and
  * its key empty) when the controller did not say in time, or too many keys are
- * known. `w` is not used.
+ * known (see lookup_over_limit). `w` is not used.
  * ERR_AGAIN: not known yet; `done` runs once, later, within opt.wait of the first
  * question. `w` belongs to us until then, or until it is canceled.
  * With `w` NULL: OK or ERR_AGAIN, nothing follows (the question is asked). */
@@ -56,6 +56,9 @@ CHECKED enum status lookup_destination(struct lookup *lk, slice key,
                                        lookup_wait_fn *done, void *arg);
 /* Idempotent; `done` does not run. */
 void lookup_wait_cancel(struct lookup_wait *w);
+/* Is this answer "unknown" because too many keys are known, here or for the
+ * controller? */
+bool lookup_over_limit(const struct lookup *lk, const struct view *answer);
 
 /* --- views that are held: backends, a destination of a long stream, and the
  * workload --- */
@@ -83,6 +86,8 @@ struct view *lookup_hold(struct lookup *lk, enum view_kind kind, slice key,
 void lookup_release(struct lookup_watch *w);
 /* The view of a key held, now; on loan or NULL. */
 struct view *lookup_held(const struct lookup_watch *w);
+/* Is there no view of a key that was held because too many are known? */
+bool lookup_held_over_limit(const struct lookup_watch *w);
 
 /* The pod's own view: on loan; NULL before the first. To hear changes, hold
  * (VIEW_WORKLOAD, ""). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A key is wanted by workers (a bit each), by destinations that name it, or by
  * nobody: then it is kept for a short while and forgotten. What is wanted is
- * subscribed to, in every session.
+ * subscribed to, in every session, as far as that takes it.
  *
  * A destination that names backends which have not come yet is held back as
  * `next`; the one before it stays in force. With a destination a worker gets the
@@ -11,9 +11,13 @@
 #include <assert.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "proxy/discovery/letter.h"
+
+static struct log_area area = LOG_AREA("discovery");
+static const struct log log_ = {.area = &area};
 
 const struct discovery_options discovery_defaults = {
     .hold_back = NSEC_PER_SEC,
@@ -45,7 +49,9 @@ struct discovery {
     struct mail_seat *seats[DISCOVERY_WORKERS_MAX];
     struct map maps[VIEW_KINDS];
     struct list entries, pending;
-    uint32_t keys;
+    uint32_t keys, asked;
+    uint32_t limit; /* of `asked`, as the session says; 0: none */
+    bool warned;    /* that there are too many, in this session */
     struct timer sweep;
     const struct discovery_session *session;
     void *session_arg;
@@ -98,10 +104,27 @@ static struct entry *entry_get(struct discovery *d, enum view_kind kind,
     return e;
 }
 
+static void warn(struct discovery *d, uint32_t limit, const char *whose)
+{
+    if (!d->warned)
+        log_warn(&log_, "too many addresses and backends: some are not known",
+                 "limit=%u of=%s", limit, whose);
+    d->warned = true;
+}
+
+/* May one more be asked about? */
+static bool room(const struct discovery *d)
+{
+    return !d->limit || d->asked < d->limit;
+}
+
 static void subscribe(struct entry *e)
 {
     struct discovery *d = e->d;
     struct view *v = latest(e);
+    if (!e->asked && !room(d))
+        return;
+    d->asked += !e->asked;
     e->asked = true;
     if (d->session)
         d->session->subscribe(d->session_arg, e->kind, entry_key(e),
@@ -163,6 +186,7 @@ static void entry_free(struct entry *e)
     list_remove(&e->pending);
     timer_stop(&d->loop->timers, &e->hold);
     d->keys--;
+    d->asked -= e->asked;
     if (e->kind == VIEW_DESTINATION) {
         unname_backends(d, e->view);
         unname_backends(d, e->next);
@@ -213,6 +237,14 @@ static void tell_workers(struct entry *e)
         e->d->on_workload(e->d->on_workload_arg, e->view);
 }
 
+/* Those who wait for it need not wait longer. */
+static void tell_over_limit(struct discovery *d, unsigned worker,
+                            enum view_kind kind, slice key)
+{
+    struct letter *l = letter_new(LETTER_OVER_LIMIT, kind, key, NULL);
+    mail_to_seat(d->seats[worker], &l->mail);
+}
+
 /* ---- what workers write ---- */
 
 static unsigned worker_of(const struct mail_seat *s)
@@ -235,13 +267,20 @@ static void on_subscribe(struct discovery *d, unsigned worker,
                          const struct letter *l)
 {
     struct entry *e = entry_get(d, l->kind, letter_key(l));
-    if (!e)
-        return; /* over the limit: the worker says "unknown" */
+    if (!e) {
+        warn(d, d->opt.max_keys, "proxy");
+        tell_over_limit(d, worker, l->kind, letter_key(l));
+        return;
+    }
     e->workers |= UINT64_C(1) << worker;
-    if (e->answered)
-        tell_worker(e, worker);
     if (!e->asked)
         subscribe(e);
+    if (e->answered) {
+        tell_worker(e, worker);
+    } else if (!e->asked && !e->named) { /* what is named comes unasked */
+        warn(d, d->limit, "controller");
+        tell_over_limit(d, worker, l->kind, letter_key(l));
+    }
 }
 
 static void on_unsubscribe(struct discovery *d, unsigned worker,
@@ -331,11 +370,24 @@ static void release_ready(struct discovery *d)
     }
 }
 
+/* Backends that it names and that are not there yet. */
+static uint32_t count_new(const struct discovery *d, const struct view *v)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->destination.backends_len; i++)
+        n += !entry_find(d, VIEW_BACKEND, v->destination.backends[i].key);
+    return n;
+}
+
 static enum status put_destination(struct entry *e, struct view *v)
 {
     struct discovery *d = e->d;
-    if (d->keys + v->destination.backends_len > d->opt.max_keys) {
+    if (d->keys + count_new(d, v) > d->opt.max_keys) {
         view_unref(v);
+        warn(d, d->opt.max_keys, "proxy");
+        for (unsigned i = 0; i < DISCOVERY_WORKERS_MAX; i++)
+            if (!e->answered && (e->workers & (UINT64_C(1) << i)))
+                tell_over_limit(d, i, e->kind, entry_key(e));
         return ERR_TOO_BIG;
     }
     name_backends(d, v);
@@ -397,6 +449,25 @@ bool discovery_wants(const struct discovery *d, enum view_kind kind, slice key)
 
 /* ---- the session ---- */
 
+void discovery_set_limit(struct discovery *d, uint32_t keys)
+{
+    d->limit = keys;
+}
+
+/* Chooses anew who is asked about, within the limit: those of one kind. */
+static void choose(struct discovery *d, enum view_kind kind)
+{
+    LIST_EACH(node, &d->entries) {
+        struct entry *e = CONTAINER_OF(node, struct entry, node);
+        if (e->kind != kind || !(e->asked || entry_wanted(e)))
+            continue;
+        e->asked = room(d);
+        d->asked += e->asked;
+        if (!e->asked && kind == VIEW_DESTINATION)
+            warn(d, d->limit, "controller");
+    }
+}
+
 void discovery_set_session(struct discovery *d,
                            const struct discovery_session *s, void *arg)
 {
@@ -404,7 +475,14 @@ void discovery_set_session(struct discovery *d,
                                            VIEW_DESTINATION};
     d->session = s;
     d->session_arg = arg;
-    for (int i = 0; s && i < VIEW_KINDS; i++) {
+    if (!s)
+        return;
+    d->warned = false;
+    d->asked = 0;
+    choose(d, VIEW_WORKLOAD);
+    choose(d, VIEW_DESTINATION);
+    choose(d, VIEW_BACKEND);
+    for (int i = 0; i < VIEW_KINDS; i++) {
         LIST_EACH(node, &d->entries) {
             struct entry *e = CONTAINER_OF(node, struct entry, node);
             if (e->kind == order[i] && e->asked && d->session == s)
@@ -414,6 +492,18 @@ void discovery_set_session(struct discovery *d,
 }
 
 /* ---- letting go ---- */
+
+/* There may be room now. */
+static void ask_what_was_over(struct discovery *d)
+{
+    LIST_EACH(node, &d->entries) {
+        struct entry *e = CONTAINER_OF(node, struct entry, node);
+        if (!room(d))
+            return;
+        if (!e->asked && entry_wanted(e))
+            subscribe(e);
+    }
+}
 
 static void on_sweep(struct timer *t)
 {
@@ -427,6 +517,7 @@ static void on_sweep(struct timer *t)
             d->session->unsubscribe(d->session_arg, e->kind, entry_key(e));
         entry_free(e);
     }
+    ask_what_was_over(d);
     timer_set(&d->loop->timers, t, now + d->opt.idle / 2 + 1);
 }
 

@@ -38,6 +38,11 @@ unsigned discovery_workers(const struct discovery *d);
 struct mail_hub *discovery_hub(struct discovery *d);
 
 /* --- for the session --- */
+/* How many keys the next session takes, the workload included; 0: any number.
+ * What is beyond is not subscribed to: it keeps the view that it has, workers are
+ * told that it is over the limit, and it is asked about when others are let go.
+ * Destinations go before backends, which are told with them. */
+void discovery_set_limit(struct discovery *d, uint32_t keys);
 /* One at a time; NULL takes it away. Then, and whenever keys come and go,
  * `subscribe` and `unsubscribe` tell what is wanted; setting it tells all at
  * once, from inside. */

@@ -11,6 +11,10 @@
  * the response head endpoint, backend and what was tried are let go, so a long
  * body pins no snapshot.
  *
+ * A response may end before its request: both go on until each has ended. If the
+ * upstream wants no more of the request (it closed, it reset the stream with
+ * NO_ERROR), the answer stands and the downstream is told to stop.
+ *
  * Credit: the downstream gets its bytes back as the upstream takes them, counted
  * from the start of the body, so that a second attempt credits nothing twice. */
 #include "lib/base/clock.h"
@@ -165,6 +169,7 @@ static void try_next(struct request *r)
 static enum verdict on_request(struct request *r)
 {
     r->keep_body = !r->head->upgrade;
+    exchange_keep_rest(r->down);
     try_next(r);
     return WAIT; /* the last: forward answers by itself */
 }
@@ -298,15 +303,16 @@ static void end_attempt(struct request *r, bool failed)
     balancer_end(&r->ep->load, now, now - r->attempt_started, failed);
 }
 
-/* The response has ended; if the request has not, nobody wants the rest. */
-static void settle_up(struct request *r, bool end)
+/* The response is complete, and the upstream takes no more of the request. */
+static void stop_request(struct request *r)
 {
-    struct exchange *up = r->up;
-    if (!end || !up || up->tunnel || up->end_out)
-        return;
-    r->up = NULL;
+    struct exchange *down = r->down;
+    uint64_t owed = down->bytes_in - r->credited;
     r->dropping = true;
-    exchange_reset(up, RESET_CANCELED);
+    r->credited = down->bytes_in;
+    bufq_drop(&r->body, r->body.len);
+    exchange_consumed(down, owed);
+    exchange_drop_rest(down);
 }
 
 static void send_response(struct request *r, const struct head *head, bool end)
@@ -326,8 +332,6 @@ static void send_response(struct request *r, const struct head *head, bool end)
         copy.protocol = copy.protocol.len ? copy.protocol : r->head->protocol;
     }
     exchange_send_head(r->down, &copy, end);
-    if (r->down)
-        settle_up(r, end);
 }
 
 static void send_informational(struct request *r, const struct head *head)
@@ -361,8 +365,6 @@ static void on_body(struct exchange *x, slice data, bool end)
 {
     struct request *r = x->owner;
     exchange_send_body(r->down, data, end);
-    if (r->down)
-        settle_up(r, end);
 }
 
 static void on_trailers(struct exchange *x, const struct headers *trailers)
@@ -371,8 +373,6 @@ static void on_trailers(struct exchange *x, const struct headers *trailers)
     struct header fields[HTTP_HEADERS_MAX];
     struct headers clean = without_claims(trailers, fields);
     exchange_send_trailers(r->down, &clean);
-    if (r->down)
-        settle_up(r, true);
 }
 
 static void on_reset(struct exchange *x, enum reset_why why)
@@ -393,6 +393,8 @@ static void on_done(struct exchange *x)
 {
     struct request *r = x->owner;
     r->up = NULL;
+    if (!x->end_out && r->down)
+        stop_request(r);
 }
 
 static const struct exchange_events up_events = {

@@ -43,6 +43,7 @@ void request_fault(struct request *r, enum fault f)
         return;
     r->fault = f;
     r->dropping = true;
+    exchange_drop_rest(x);
     if (x->head_out) {
         exchange_reset(x, RESET_CONNECTION);
         finish(r);

@@ -36,7 +36,7 @@ struct request {
                                  again */
     bool keep_body;          /* bytes sent stay in `body` */
     bool body_gone;     /* bytes were sent and not kept: the last attempt */
-    bool dropping;      /* answered: what the downstream still says is
+    bool dropping;      /* nobody wants the rest of the request: it is
                                  dropped */
     bool request_ended; /* the downstream's request has ended */
     struct headers trailers; /* of the request, in the arena */

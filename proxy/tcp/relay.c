@@ -30,14 +30,20 @@ static void free_relay(struct reap *r)
     mem_free(CONTAINER_OF(r, struct relay, reap));
 }
 
+/* A plain end would tell whoever has not got all that it has. */
+static void close_side(struct stream *s, enum stream_close how)
+{
+    stream_close(s, how == STREAM_NOW && stream_queued(s) ? STREAM_RESET : how);
+}
+
 static void finish(struct relay *r, enum stream_close how, enum fault f)
 {
     if (r->closed)
         return;
     r->closed = true;
     timer_stop(&r->loop->timers, &r->idle);
-    stream_close(r->down.s, how);
-    stream_close(r->up.s, how);
+    close_side(r->down.s, how);
+    close_side(r->up.s, how);
     traffic_tcp_close(r->traffic, f);
     traffic_unref(r->traffic);
     loop_reap(r->loop, &r->reap, free_relay);

@@ -22,7 +22,8 @@ struct relay *relay_start(struct loop *l, struct stream *down,
 void relay_down_ended(struct relay *r);
 void relay_up_data(struct relay *r, const char *ptr, size_t len);
 void relay_up_ended(struct relay *r);
-/* Tells both ends (a plain end), waits for nothing; `done` does not run. */
+/* Tells both ends (a plain end; a reset where bytes are queued, which are
+ * dropped), waits for nothing; `done` does not run. */
 void relay_close(struct relay *r);
 
 #endif

@@ -279,6 +279,7 @@ static void put_counter(struct page *p, enum metric m)
         [METRIC_RETRIES] = COUNTER_RETRIES,
         [METRIC_DETECT_TIMEOUTS] = COUNTER_DETECT_TIMEOUTS,
         [METRIC_UNKNOWN] = COUNTER_UNKNOWN_DESTINATIONS,
+        [METRIC_OVER_LIMIT] = COUNTER_OVER_LIMIT_DESTINATIONS,
     };
     line_u64(p, m, SLICE_NONE, counter(p, of[m]));
 }
@@ -336,6 +337,7 @@ static family_fn *const put[METRICS] = {
     [METRIC_RETRIES] = put_counter,
     [METRIC_DETECT_TIMEOUTS] = put_counter,
     [METRIC_UNKNOWN] = put_counter,
+    [METRIC_OVER_LIMIT] = put_counter,
     [METRIC_EXPIRY] = put_expiry,
     [METRIC_RENEWALS] = put_renewals,
     [METRIC_SESSION] = put_number,

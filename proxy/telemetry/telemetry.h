@@ -56,6 +56,7 @@ enum counter {
     COUNTER_ACCEPT_PAUSES, /* out of descriptors */
     COUNTER_HANDSHAKES_OUT_OK,
     COUNTER_HANDSHAKES_OUT_FAILED,
+    COUNTER_OVER_LIMIT_DESTINATIONS,
     COUNTERS,
 };
 void telemetry_count(struct telemetry *t, enum counter c);

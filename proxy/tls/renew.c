@@ -7,6 +7,8 @@
  * of its own, which is only kept when a certificate for it comes back. */
 #include "proxy/tls/renew.h"
 
+#include <stdio.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -44,12 +46,13 @@ struct renew {
     struct timer timer; /* when to ask; while asking, when to give up */
     char *bundle;       /* roots in force, PEM */
     char *chain, *key;  /* in force, PEM, or NULL */
-    uint32_t next;      /* controller to try */
+    struct controllers_pick pick;
     int64_t backoff;
     struct renew_stats stats;
     bool closed;
     /* one try */
     char *new_key;
+    char to[ADDRESS_TEXT]; /* the controller, or what is known of it */
     struct http_client *dial;
     struct http_conn *conn;
     struct exchange *x;
@@ -78,6 +81,7 @@ static void tear_down(struct renew *r)
     struct exchange *x = r->x;
     r->conn = NULL;
     r->x = NULL;
+    controllers_cancel(&r->pick);
     if (r->dial)
         http_client_cancel(r->dial);
     r->dial = NULL;
@@ -95,16 +99,12 @@ static void tear_down(struct renew *r)
 
 static void failed(struct renew *r, const char *step, const char *why)
 {
-    char at[ADDRESS_TEXT];
-    const struct address *to =
-        &r->opt.controllers[(r->next + r->opt.controllers_len - 1) %
-                            r->opt.controllers_len];
     if (r->closed)
         return;
     r->stats.failures++;
     log_warn(&r->log, "no certificate yet, will try again",
-             "controller=%.*s step=%s why=" LOG_QUOTED,
-             FMT(address_format(to, at)), step, FMT(slice_str(why)));
+             "controller=%s step=%s why=" LOG_QUOTED, r->to, step,
+             FMT(slice_str(why)));
     tear_down(r);
     int64_t wait = rand_jitter(&r->loop->rand, r->backoff, 0.5);
     r->backoff = r->backoff > r->opt.backoff_max / 2 ? r->opt.backoff_max
@@ -121,11 +121,12 @@ static int64_t date_now(void)
 
 static void arm(struct renew *r)
 {
-    int64_t wait = (r->stats.renew_at - date_now()) * NSEC_PER_SEC;
+    int64_t left = r->stats.renew_at - date_now();
+    int64_t wait = LOOK_EVERY;
+    if (left < LOOK_EVERY / NSEC_PER_SEC)
+        wait = left * NSEC_PER_SEC;
     if (wait < NSEC_PER_SEC)
         wait = NSEC_PER_SEC; /* never a storm, whatever the answer says */
-    if (wait > LOOK_EVERY)
-        wait = LOOK_EVERY;
     timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + wait);
 }
 
@@ -278,7 +279,8 @@ static void send_request(struct renew *r)
                       SLICE("/v1/certificates"), fields, FIELDS);
     h.content_length = (int64_t)r->request.len;
     exchange_send_head(r->x, &h, false);
-    exchange_send_body(r->x, text_slice(&r->request), true);
+    if (r->x) /* else it broke at once */
+        exchange_send_body(r->x, text_slice(&r->request), true);
 }
 
 static void on_connected(void *arg, enum status rc, struct http_conn *conn,
@@ -345,22 +347,12 @@ static enum status make_tls(const struct renew *r, struct tls_settings **out,
     return tls_settings_new(out, &opt, id, slice_str(r->bundle), e);
 }
 
-static void ask(struct renew *r)
+static void dial(struct renew *r, const struct address *to)
 {
     struct tls_settings *tls = NULL;
     struct error e = {0};
-    const struct address *to =
-        &r->opt.controllers[r->next % r->opt.controllers_len];
-    r->next = (r->next + 1) % r->opt.controllers_len;
-    r->status = 0;
-    text_init(&r->request, BODY_MAX);
-    text_init(&r->answer, ANSWER_MAX);
-    timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + r->opt.timeout);
-    enum status rc = key_new(&r->new_key, &e);
-    if (!rc)
-        rc = make_request(r, &e);
-    if (!rc)
-        rc = make_tls(r, &tls, &e);
+    address_format(to, r->to);
+    enum status rc = make_tls(r, &tls, &e);
     if (!rc)
         rc = http_client_start(&r->dial, r->loop, to, tls,
                                slice_str(r->controller), r->opt.timeout,
@@ -368,6 +360,34 @@ static void ask(struct renew *r)
     tls_settings_unref(tls);
     if (rc)
         failed(r, "start", e.text[0] ? e.text : status_name(rc));
+}
+
+static void on_picked(struct controllers_pick *p, const struct address *to)
+{
+    struct renew *r = CONTAINER_OF(p, struct renew, pick);
+    if (to)
+        dial(r, to);
+    else
+        failed(r, "resolve", "its name does not resolve");
+}
+
+static void ask(struct renew *r)
+{
+    struct address to;
+    struct error e = {0};
+    r->status = 0;
+    snprintf(r->to, sizeof r->to, "unresolved");
+    text_init(&r->request, BODY_MAX);
+    text_init(&r->answer, ANSWER_MAX);
+    timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + r->opt.timeout);
+    enum status rc = key_new(&r->new_key, &e);
+    if (!rc)
+        rc = make_request(r, &e);
+    if (rc)
+        failed(r, "start", e.text[0] ? e.text : status_name(rc));
+    else if (controllers_next(r->opt.controllers, &r->pick, &to, on_picked) ==
+             OK)
+        dial(r, &to);
 }
 
 static void on_timer(struct timer *t)
@@ -441,7 +461,7 @@ enum status renew_start(struct renew **out, struct loop *l,
     r->limits = http_limits_default;
     r->backoff = opt->backoff_min;
     timer_init(&r->timer, on_timer);
-    if (!opt->controllers_len)
+    if (!opt->controllers)
         rc = error_set(e, ERR_INVALID, "no address of a controller is given");
     if (!rc)
         rc = check_roots(opt->bundle_pem, e);
@@ -453,7 +473,6 @@ enum status renew_start(struct renew **out, struct loop *l,
         free_renew(&r->reap);
         return rc;
     }
-    r->next = (uint32_t)rand_below(&l->rand, opt->controllers_len);
     timer_set(&l->timers, &r->timer, loop_now(l) + 1);
     *out = r;
     return OK;

@@ -11,15 +11,14 @@
 #ifndef TULLE_PROXY_TLS_RENEW_H
 #define TULLE_PROXY_TLS_RENEW_H
 
-#include "lib/net/address.h"
+#include "proxy/discovery/controllers.h"
 #include "proxy/tls/identity.h"
 
 struct renew;
 
 struct renew_options {
-    struct address controllers[8];
-    uint32_t controllers_len;
-    slice bundle_pem;   /* roots for first contact; copied */
+    struct controllers *controllers; /* borrowed until renew_close */
+    slice bundle_pem;                /* roots for first contact; copied */
     slice trust_domain; /* empty: of the bundle's first root; copied */
     slice name;         /* the SPIFFE name to ask for, may be empty; copied */
     slice token_file;   /* copied */

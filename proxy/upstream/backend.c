@@ -129,12 +129,22 @@ static void on_idle(struct timer *t)
     backend_free(CONTAINER_OF(t, struct backend, idle));
 }
 
+static void hold(struct backend *b)
+{
+    struct view *v = lookup_hold(b->all->lookup, VIEW_BACKEND,
+                                 slice_str(b->key), &b->watch, on_view, b);
+    if (v)
+        set_list(b, &v->backend);
+}
+
 struct backend *backend_get(struct backends *bs, slice key)
 {
     struct backend *b = map_get(&bs->by_key, key);
     if (b) {
         if (b->refs++ == 0)
             timer_stop(&bs->up->loop->timers, &b->idle);
+        if (!b->watch.entry) /* too many were known: maybe no longer */
+            hold(b);
         return b;
     }
     b = MEM_NEW(struct backend);
@@ -144,10 +154,7 @@ struct backend *backend_get(struct backends *bs, slice key)
     timer_init(&b->idle, on_idle);
     balancer_state_init(&b->state, &bs->up->loop->rand);
     map_put(&bs->by_key, key, b);
-    struct view *v = lookup_hold(bs->lookup, VIEW_BACKEND, key, &b->watch,
-                                 on_view, b);
-    if (v)
-        set_list(b, &v->backend);
+    hold(b);
     return b;
 }
 
@@ -161,6 +168,11 @@ void backend_unref(struct backend *b)
 bool backend_known(const struct backend *b)
 {
     return b->known;
+}
+
+bool backend_over_limit(const struct backend *b)
+{
+    return lookup_held_over_limit(&b->watch);
 }
 
 slice backend_key(const struct backend *b)

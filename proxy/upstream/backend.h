@@ -22,6 +22,8 @@ void backend_unref(struct backend *b);
 
 /* False while the controller has not listed it yet. */
 bool backend_known(const struct backend *b);
+/* Is it empty because too many keys are known? */
+bool backend_over_limit(const struct backend *b);
 slice backend_key(const struct backend *b);
 
 /* Endpoints one request has tried. */

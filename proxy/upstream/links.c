@@ -11,6 +11,7 @@ struct endpoint_link {
     struct endpoint *ep;
     struct link *link;
     bool up, retired;
+    bool old; /* being dialled with an identity that was replaced meanwhile */
 };
 
 /* For so long after a failed dial bulk is shared rather than dialled beside. */
@@ -43,7 +44,10 @@ static void on_up(struct link *l)
     el->ep->links_dialling--;
     el->ep->up->links_up++;
     el->ep->up->on_handshake(el->ep->up->owner, true);
-    endpoint_serve_waiters(el->ep);
+    if (el->old)
+        link_retire(l); /* who waits gets another: see on_retired */
+    else
+        endpoint_serve_waiters(el->ep);
 }
 
 static void on_room(struct link *l)
@@ -137,6 +141,7 @@ void links_retire(struct endpoint *ep)
     LIST_EACH(node, &ep->links) {
         struct endpoint_link *el = CONTAINER_OF(node, struct endpoint_link,
                                                 node);
+        el->old = true;
         if (!el->up || el->retired)
             continue;
         retired(el);

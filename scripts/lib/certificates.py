@@ -24,13 +24,15 @@ def _openssl(*argv):
     return done.stdout
 
 
-def _connect(api, bundle):
+def _connect(api, bundle, who=None):
     """TLS to the controller. Names are URIs here: Python verifies the chain,
-    we verify the name."""
+    we verify the name. `who`: folder with a certificate to show."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.minimum_version = ssl.TLSVersion.TLSv1_3
     tls.load_verify_locations(bundle)
+    if who:
+        tls.load_cert_chain(f"{who}/client.crt", f"{who}/client.key")
     host, _, port = api.rpartition(":")
     c = http.client.HTTPSConnection(host, int(port), timeout=10, context=tls)
     c.connect()
@@ -42,9 +44,10 @@ def _connect(api, bundle):
     return c
 
 
-def _ask(api, bundle, body):
+def ask(api, bundle, body, who=None):
+    """POST /v1/certificates: (status, what it said)."""
     try:
-        c = _connect(api, bundle)
+        c = _connect(api, bundle, who)
         try:
             c.request("POST", "/v1/certificates", json.dumps(body),
                       {"Content-Type": "application/json",
@@ -57,17 +60,25 @@ def _ask(api, bundle, body):
         raise Failed(f"POST https://{api}/v1/certificates: {e!r}") from e
 
 
-def obtain(api, bundle, token, folder):
-    """Fills `folder` with client.crt (the chain), client.key, bundle.pem."""
-    os.makedirs(folder, exist_ok=True)
-    key, csr = f"{folder}/client.key", f"{folder}/client.csr"
+def new_key(folder):
+    """Writes client.key and returns its path."""
+    key = f"{folder}/client.key"
     _openssl("genpkey", "-algorithm", "EC",
              "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
     os.chmod(key, 0o600)
-    _openssl("req", "-new", "-key", key, "-subj", "/", "-out", csr)
-    with open(csr, encoding="ascii") as f:
-        status, said = _ask(api, bundle, {"csr": f.read(), "token": token})
-    os.remove(csr)
+    return key
+
+
+def new_request(key):
+    """A signing request, as PEM."""
+    return _openssl("req", "-new", "-key", key, "-subj", "/")
+
+
+def obtain(api, bundle, token, folder):
+    """Fills `folder` with client.crt (the chain), client.key, bundle.pem."""
+    os.makedirs(folder, exist_ok=True)
+    csr = new_request(new_key(folder))
+    status, said = ask(api, bundle, {"csr": csr, "token": token})
     if status != 200:
         raise Failed(f"the controller gives no certificate: {status} {said}")
     answer = json.loads(said)

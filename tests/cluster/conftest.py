@@ -12,6 +12,7 @@ import signal
 import pytest
 
 from kube import Kube, Space
+from mesh import INJECT, Mesh
 from testbed import command, lifecycle
 
 
@@ -57,3 +58,24 @@ def pytest_runtest_makereport(item, call):
 def pytest_configure(config):
     config.addinivalue_line("markers", "space(labels, annotations): what the "
                             "namespace of the test carries")
+
+
+@pytest.fixture(scope="session")
+def mesh(kube):
+    """Tulle, installed by its chart, ready to inject."""
+    installed = Mesh(kube)
+    installed.install()
+    yield installed
+    if not os.environ.get("TULLE_TEST_KEEP"):
+        installed.uninstall()
+
+
+@pytest.fixture
+def meshed(mesh, kube, request):
+    """A namespace of the test's own whose pods are in the mesh.
+    @pytest.mark.space(labels=..., annotations=...) adds to it."""
+    mark = request.node.get_closest_marker("space")
+    more = dict(mark.kwargs) if mark else {}
+    more["labels"] = {**INJECT, **more.get("labels", {})}
+    with kube.space(**more) as s:
+        yield s

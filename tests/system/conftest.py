@@ -18,7 +18,7 @@ import programs  # noqa: E402
 from pair import Pair  # noqa: E402
 
 SANITIZERS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
-              "runtime error:", "WARNING: ThreadSanitizer")
+              "runtime error:", "ThreadSanitizer: ")
 
 
 # The sanitizer keeps freed memory for a while: little enough that tests can tell
@@ -29,10 +29,16 @@ os.environ["ASAN_OPTIONS"] = ":".join(
 
 
 def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "threads: runs in the thread sanitizer's build, too")
     # Workers take ports from ranges of their own, or they would race for one.
+    # Nobody gives one back before the end: with few workers each has many.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
-    number = int(worker.removeprefix("gw")) % 8
-    programs.PORTS = range(20000 + 1500 * number, 21500 + 1500 * number)
+    width = len(programs.PORTS) // workers
+    first = programs.PORTS[0] + width * (int(worker.removeprefix("gw")) %
+                                         workers)
+    programs.PORTS = range(first, first + width)
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +132,21 @@ def pair(binaries):
             return p
         return running(new)
     return make
+
+
+@pytest.fixture
+def pods(binaries):
+    """A PodMesh with a running controller; it ends as a pair does."""
+    from peers.podmesh import PodMesh  # needs sys.path of above
+    mesh = PodMesh(binaries)
+    try:
+        mesh.start_controller()
+        yield mesh
+        dead = tuple(f"{x.name} " for x in mesh.expected_dead)
+        wrong = [s for s in mesh.stop() if not dead or not s.startswith(dead)]
+        wrong += sanitizer_reports(mesh)
+        assert not wrong, "\n".join(wrong)
+    finally:
+        mesh.stop()
+        show_logs(mesh)  # shown when the test has failed
+        mesh.remove()

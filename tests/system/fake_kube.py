@@ -13,7 +13,7 @@ of objects over HTTPS, and whatever can go wrong with it, on order.
 What it does as the real one: HTTP/1.1 and HTTP/2, gzip, lists in pages, streamed
 lists (sendInitialEvents), watches from a resourceVersion, bookmarks, 410;
 create, replace, delete, merge and JSON patches, server-side apply with owners of
-fields, /status, optimistic locking; bearer tokens and client certificates;
+fields, /status, optimistic locking, stringData; bearer tokens and client certificates;
 TokenReview. What it does not: validation, admission, defaults, garbage
 collection, OpenAPI. Anybody may do anything, unless fail(status=403) says so.
 
@@ -35,9 +35,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from fake_kube_http import Gone, Listener, server_tls
+from fake_kube_patch import del_leaf, get_leaf, json_patch, leaves, merge, \
+    refused, Refused, selects_fields, selects_labels, set_leaf
+from fake_kube_watch import Stream, compact
 from peers.authority import CLIENT_ONLY, Authority
 
-LISTED = "k8s.io/initial-events-end"
 TOKEN = "a-token-of-the-fake-api-server"
 
 Resource = namedtuple("Resource", "group version plural kind namespaced status")
@@ -63,170 +65,6 @@ RESOURCES = [
     Resource("tulle.dev", "v1alpha1", "meshproxies", "MeshProxy", True, True),
     Resource("tulle.dev", "v1alpha1", "meshconfigs", "MeshConfig", False, True),
 ]
-
-
-class Refused(Exception):
-    """An answer that is a metav1.Status."""
-
-    def __init__(self, code, reason, message, headers=()):
-        super().__init__(message)
-        self.code, self.reason, self.message = code, reason, message
-        self.headers = list(headers)
-
-    def body(self):
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {},
-                "status": "Failure", "message": self.message,
-                "reason": self.reason, "code": self.code}
-
-
-REASONS = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden",
-           404: "NotFound", 405: "MethodNotAllowed", 409: "Conflict",
-           410: "Expired", 422: "Invalid", 429: "TooManyRequests",
-           500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"}
-
-
-def refused(code, message, reason=None, headers=()):
-    return Refused(code, reason or REASONS.get(code, "Unknown"), message,
-                   headers)
-
-
-def compact(value):
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-# --- patches -----------------------------------------------------------------
-
-def merge(into, patch):
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return patch
-    out = dict(into) if isinstance(into, dict) else {}
-    for k, v in patch.items():
-        if v is None:
-            out.pop(k, None)
-        else:
-            out[k] = merge(out.get(k), v)
-    return out
-
-
-def _steps(pointer):
-    return [s.replace("~1", "/").replace("~0", "~")
-            for s in pointer.split("/")[1:]]
-
-
-def json_patch(document, operations):
-    """RFC 6902: add, replace, remove, test."""
-    out = copy.deepcopy(document)
-    for op in operations:
-        *above, last = _steps(op["path"])
-        at = out
-        try:
-            for s in above:
-                at = at[int(s)] if isinstance(at, list) else at[s]
-            if isinstance(at, list):
-                last = len(at) if last == "-" else int(last)
-            if op["op"] == "add" and isinstance(at, list):
-                at.insert(last, op["value"])
-            elif op["op"] == "add":
-                at[last] = op["value"]
-            elif op["op"] == "replace":
-                at[last]  # pylint: disable=pointless-statement
-                at[last] = op["value"]
-            elif op["op"] == "remove":
-                del at[last]
-            elif op["op"] == "test":
-                if at[last] != op["value"]:
-                    raise refused(422, f"test failed: {op['path']}")
-            else:
-                raise refused(400, f"unknown operation {op['op']}")
-        except (KeyError, IndexError, TypeError, ValueError) as e:
-            raise refused(422, f"the path {op['path']} is not there") from e
-    return out
-
-
-def leaves(value, path=()):
-    """Every field that is no object, as a path; lists are one field, but lists
-    of things with names are as fields by name."""
-    if isinstance(value, dict) and value:
-        for k, v in value.items():
-            yield from leaves(v, path + (k,))
-    elif isinstance(value, list) and value and \
-            all(isinstance(i, dict) and "name" in i for i in value):
-        for i in value:
-            yield from leaves(i, path + (("name", i["name"]),))
-    else:
-        yield path, value
-
-
-def _item(at, step, make=False):
-    if not isinstance(step, tuple):
-        return at.setdefault(step, {}) if make else at[step]
-    for i in at:
-        if i.get("name") == step[1]:
-            return i
-    if not make:
-        raise KeyError(step)
-    at.append({"name": step[1]})
-    return at[-1]
-
-
-def set_leaf(document, path, value):
-    at = document
-    for n, s in enumerate(path[:-1]):
-        if isinstance(path[n + 1], tuple) and not isinstance(s, tuple):
-            at = at.setdefault(s, [])
-        else:
-            at = _item(at, s, True)
-    at[path[-1]] = value
-
-
-def get_leaf(document, path):
-    at = document
-    for s in path[:-1]:
-        at = _item(at, s)
-    return at[path[-1]]
-
-
-def del_leaf(document, path):
-    try:
-        at = document
-        for s in path[:-1]:
-            at = _item(at, s)
-        del at[path[-1]]
-    except (KeyError, TypeError):
-        pass
-
-
-# --- selectors ---------------------------------------------------------------
-
-def selects_fields(selector, obj):
-    for term in filter(None, selector.split(",")):
-        name, _, value = term.partition("!=" if "!=" in term else "=")
-        at = obj
-        for s in name.split("."):
-            at = at.get(s, "") if isinstance(at, dict) else ""
-        if (str(at) == value.lstrip("=")) == ("!=" in term):
-            return False
-    return True
-
-
-def selects_labels(selector, obj):
-    labels = obj["metadata"].get("labels", {})
-    for term in filter(None, selector.split(",")):
-        if "!=" in term:
-            name, _, value = term.partition("!=")
-            if labels.get(name) == value:
-                return False
-        elif "=" in term:
-            name, _, value = term.partition("=")
-            if labels.get(name) != value.lstrip("="):
-                return False
-        elif term.startswith("!"):
-            if term[1:] in labels:
-                return False
-        elif term not in labels:
-            return False
-    return True
 
 
 class Fault:
@@ -458,7 +296,7 @@ class FakeKube:
 
     def slow(self, seconds, times=1, **match):
         def answer(_):
-            time.sleep(seconds)
+            time.sleep(seconds)  # allow sleep: it is what was ordered
         return self.order(answer, times, **match)
 
     def garbage(self, body=b"<html>not Kubernetes</html>", times=1, **match):
@@ -530,6 +368,9 @@ class FakeKube:
     def _store(self, key, obj):
         old = self._objects.get(key)
         meta = obj["metadata"]
+        for k, v in obj.pop("stringData", {}).items():  # of a Secret
+            obj.setdefault("data", {})[k] = base64.b64encode(
+                v.encode()).decode()
         self.version += 1
         meta["resourceVersion"] = str(self.version)
         meta["uid"] = (old or obj)["metadata"].get("uid") or str(uuid.uuid4())
@@ -901,71 +742,3 @@ class FakeKube:
             while at and self._history[at - 1].version > version:
                 at -= 1
             return self.version, self._history[at:]
-
-
-class Stream:
-    """One watch."""
-
-    def __init__(self, kube, x, resource, namespace):
-        self.kube, self.x = kube, x
-        self.resource, self.namespace = resource, namespace
-        self.kind = resource.kind
-        self.said, self.over, self.listed = [], False, False
-
-    def _wrap(self, kind, text):
-        return b'{"type":"' + kind.encode() + b'","object":' + text + b"}\n"
-
-    def _bookmark(self, version, annotations=None):
-        meta = {"resourceVersion": str(version), "creationTimestamp": None}
-        if annotations:
-            meta["annotations"] = annotations
-        api = "/".join(filter(None, (self.resource.group,
-                                     self.resource.version)))
-        self.x.send(self._wrap("BOOKMARK", compact(
-            {"kind": self.kind, "apiVersion": api, "metadata": meta})))
-
-    def _concerns(self, event):
-        return event.key[0] == self.kind and \
-            self.namespace in ("", event.key[1]) and \
-            self.kube._selected(self.x, event.object)  # pylint: disable=W0212
-
-    def _initial(self):
-        version, texts = self.kube.snapshot(self.x, self.resource,
-                                            self.namespace)
-        batch = b""
-        for text in texts:
-            batch += self._wrap("ADDED", text)
-            if len(batch) > 60000:
-                self.x.send(batch)
-                batch = b""
-        self.x.send(batch)
-        self._bookmark(version, {LISTED: "true"})
-        return version
-
-    def run(self, streamed, version):
-        x, kube = self.x, self.kube
-        end = time.monotonic() + int(x.query.get("timeoutSeconds", 1800))
-        x.start(200, [("content-type", "application/json")])
-        if streamed:
-            version = self._initial()
-        elif not version:
-            version = kube.version
-        self.listed = True
-        last = time.monotonic()
-        while not self.over and time.monotonic() < end and not x.gone():
-            newest, events = kube.events_after(version, 0.2)
-            for e in events:
-                if self._concerns(e):
-                    # pylint: disable=protected-access
-                    x.send(self._wrap(e.kind, kube._text(x, self.resource,
-                                                         e.object, e.text)))
-            version = newest
-            while self.said:
-                x.send(self.said.pop(0))
-            now = time.monotonic()
-            if now - last >= kube.bookmark_seconds and \
-                    x.query.get("allowWatchBookmarks") == "true":
-                self._bookmark(version)
-                last = now
-        x.end()
-

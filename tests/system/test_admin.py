@@ -274,3 +274,36 @@ def test_help_and_version(binaries, program):
                               capture_output=True, text=True, timeout=20,
                               check=True)
         assert word in done.stdout
+
+
+# --- who has no shell --------------------------------------------------------
+
+def run_ready(p, *arguments, **environment):
+    return subprocess.run([p.mesh.binary("tulle-proxy"), "ready", *arguments],
+                          check=False, capture_output=True, text=True,
+                          timeout=20, env=environment)
+
+
+def test_ready_command(pair):
+    with App() as app, pair(app) as p:
+        done = run_ready(p, p.inbound.admin)
+        assert (done.returncode, done.stdout) == (0, "ready\n"), done
+        done = run_ready(p, TULLE_ADMIN=p.inbound.admin)
+        assert (done.returncode, done.stdout) == (0, "ready\n"), done
+    nobody, = free_ports(["127.0.0.1"])
+    done = run_ready(p, f"127.0.0.1:{nobody}")
+    assert done.returncode == 1
+    assert "cannot reach" in done.stderr
+    done = run_ready(p, "localhost")
+    assert done.returncode == 1
+    assert "IP:port" in done.stderr
+
+
+def test_health_address_of_the_controller(pair):
+    port, = free_ports(["127.0.0.1"])
+    at = f"127.0.0.1:{port}"
+    with App() as app, pair(app, controller__health=at):
+        assert metrics.get(at, "/live")[0] == 200
+        assert metrics.get(at, "/ready")[0] == 200
+        for page in ("/metrics", "/v1/registry", "/v1/sessions", "/log-level"):
+            assert metrics.get(at, page)[0] == 404

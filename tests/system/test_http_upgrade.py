@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upgrade: after 101 a connection is bytes both ways."""
+"""Upgrade: after 101 a connection is bytes both ways, whatever is spoken."""
 import base64
 import hashlib
+import threading
 
-from peers.http1 import App, ask, read_head, read_request, request, response
+import pytest
+
+from peers.http1 import (CHUNKED, App, ask, chunk, chunked, read_body,
+                         read_head, read_request, read_response, request,
+                         response)
 from peers.server import Server
 from peers.wire import connect
 
@@ -118,12 +123,245 @@ def test_refused_upgrade_is_an_answer(pair):
         assert read_head(c).status == 426
 
 
-def test_h2c_upgrade_makes_no_tunnel(pair):
-    """Upgrade: h2c is not offered to apps: it would hide requests."""
-    with App(lambda m: response(
-            body=(m.get("upgrade") or "none").encode())) as app, \
-            pair(app) as p:
-        r = ask(p.front, fields=[
-            ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")])
-        assert r.status == 200
-        assert r.body == b"none"
+# --- any protocol ------------------------------------------------------------
+
+def asking(protocol):
+    return [("Connection", "Upgrade"), ("Upgrade", protocol)]
+
+
+def granting(protocol, fields=()):
+    lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade",
+             f"Upgrade: {protocol}", *(f"{k}: {v}" for k, v in fields)]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@pytest.fixture(params=["link", "plain"])
+def front(request, pair):  # pylint: disable=redefined-outer-name
+    """front(app): where a client reaches it, by a link, or by the inbound proxy
+    alone: HTTP/1 at both of its ends."""
+    opened = []
+
+    def make(app):
+        context = pair(app)
+        p = context.__enter__()
+        opened.append(context)
+        return p.front if request.param == "link" else p.inbound_mesh
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def shout(wire):
+    """A protocol of our own: lines come back in capitals."""
+    while True:
+        wire.send(wire.until(b"\n").upper())
+
+
+def foo_app(asked):
+    """Grants the first of foo/2 and bar; other requests get an answer."""
+    def play(wire):
+        while True:
+            m = read_request(wire)
+            asked.append(m)
+            offered = [s.strip() for s in (m.get("upgrade") or "").split(",")]
+            took = [s for s in offered if s in ("foo/2", "bar")]
+            if not took:
+                wire.send(response(body=b"plain"))
+                continue
+            assert "upgrade" in m.get("connection").lower()
+            wire.send(granting(took[0], [("X-Hello", "there")]) + b"HELLO\n")
+            shout(wire)
+    return play
+
+
+def converse(wire):
+    assert wire.until(b"\n") == b"HELLO\n"
+    for n in range(20):
+        wire.send(b"line %d\n" % n)
+        assert wire.until(b"\n") == b"LINE %d\n" % n
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "BREW"])
+def test_any_protocol(front, method):
+    asked = []
+    with Server(foo_app(asked)) as app, connect(front(app)) as c:
+        c.send(request(method, "/there?x=1", asking("foo/2")))
+        m = read_head(c)
+        assert m.status == 101
+        assert m.get("upgrade") == "foo/2"
+        assert m.get("connection").lower() == "upgrade"
+        assert m.get("x-hello") == "there"
+        converse(c)
+        assert (asked[0].method, asked[0].target) == (method, "/there?x=1")
+        assert asked[0].get("upgrade") == "foo/2"
+        assert not [k for k, _ in asked[0].fields
+                    if k.startswith("tulle-upgrade")]
+
+
+def test_app_picks_one_of_several(front):
+    asked = []
+    with Server(foo_app(asked)) as app, connect(front(app)) as c:
+        c.send(request(fields=asking("baz, bar, foo/1")))
+        m = read_head(c)
+        assert (m.status, m.get("upgrade")) == (101, "bar")
+        converse(c)
+        assert asked[0].get("upgrade") == "baz, bar, foo/1"
+
+
+def test_early_bytes_of_any_protocol(front):
+    """They wait for the 101, and are never read as a request."""
+    go = threading.Event()
+
+    def play(wire):
+        read_head(wire)
+        assert wire.is_quiet(0.3)
+        go.set()
+        wire.send(granting("foo/2"))
+        assert wire.exactly(28) == b"GET /smuggled HTTP/1.1\r\n\r\nab"
+        wire.send(b"done")
+
+    with Server(play) as app, connect(front(app)) as c:
+        c.send(request(fields=asking("foo/2"))
+               + b"GET /smuggled HTTP/1.1\r\n\r\n")
+        assert go.wait(10)
+        c.send(b"ab")
+        assert read_head(c).status == 101
+        assert c.exactly(4) == b"done"
+
+
+@pytest.mark.parametrize("answer", [
+    response(426, asking("foo/3"), b"newer"),
+    response(200, body=b"plain"),
+    response(403, body=b"never"),
+    response(204),
+    b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + chunked(b"plain")], ids=["426", "200", "403", "204", "chunked"])
+@pytest.mark.parametrize("body", [b"", b"a body"], ids=["empty", "body"])
+def test_upgrade_that_is_not_granted(front, answer, body):
+    """An answer like any other; what follows is the next request."""
+    with App(lambda m: answer) as app:
+        with connect(front(app)) as c:
+            ask_it = request("POST", fields=asking("foo/2"), body=body)
+            c.send(ask_it + request("GET", "/next"))
+            for _ in range(2):
+                r = read_response(c)
+                assert r.status == int(answer.split()[1])
+                if r.status == 426:
+                    assert r.get("upgrade") == "foo/3"
+            c.send(ask_it)
+            read_response(c)
+        assert [m.target for m in app.requests] == ["/", "/next", "/"]
+        assert app.requests[0].body == body
+        assert app.accepted <= 2  # connections are used again
+
+
+@pytest.mark.parametrize("coding", ["sized", "chunked"])
+@pytest.mark.parametrize("size", [5, 300000])
+def test_upgrade_with_a_body(front, coding, size):
+    """The request to its end, then the tunnel."""
+    body = bytes(n * 7 % 251 for n in range(size))
+
+    def play(wire):
+        m = read_request(wire)
+        assert m.body == body
+        assert (m.get("content-length") is None) == (coding == "chunked")
+        wire.send(granting("foo/2") + b"HELLO\n")
+        shout(wire)
+
+    with Server(play) as app, connect(front(app)) as c:
+        if coding == "sized":
+            c.send(request("POST", fields=asking("foo/2"), body=body))
+        else:
+            c.send(request("POST", fields=[*asking("foo/2"), CHUNKED])
+                   + chunked(body[:3], body[3:]))
+        assert read_head(c).status == 101
+        converse(c)
+        c.half_close()
+        assert c.to_end() == b""
+
+
+def test_upgrade_granted_before_the_body_has_come(front):
+    """The app switches at once; the client ends its request first."""
+    def play(wire):
+        m = read_head(wire)
+        wire.send(granting("foo/2") + b"HELLO\n")
+        assert read_body(wire, m).body == b"first second"
+        shout(wire)
+
+    with Server(play) as app, connect(front(app)) as c:
+        c.send(request("POST", fields=[*asking("foo/2"), CHUNKED])
+               + chunk(b"first "))
+        assert read_head(c).status == 101
+        c.send(chunk(b"second") + b"0\r\n\r\n")
+        converse(c)
+
+
+def test_upgrade_that_expects_100(front):
+    def play(wire):
+        m = read_head(wire)
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert read_body(wire, m).body == b"body"
+        wire.send(granting("foo/2") + b"HELLO\n")
+        shout(wire)
+
+    with Server(play) as app, connect(front(app)) as c:
+        c.send(request("POST", fields=[*asking("foo/2"),
+                                       ("Expect", "100-continue"),
+                                       ("Content-Length", "4")]))
+        assert read_head(c).status == 100
+        c.send(b"body")
+        assert read_head(c).status == 101
+        converse(c)
+
+
+def test_upgrade_needs_both_fields_and_http_1_1(front):
+    asked = []
+    with Server(foo_app(asked)) as app:
+        to = front(app)
+        r = ask(to, fields=[("Upgrade", "foo/2")])
+        assert r.body == b"plain"
+        with connect(to) as c:
+            c.send(request(fields=asking("foo/2"), version="1.0"))
+            assert read_response(c).body == b"plain"
+        assert [m.get("upgrade") for m in asked] == [None, None]
+
+
+# --- those that hide requests ------------------------------------------------
+
+@pytest.mark.parametrize("protocol", ["h2c", "H2C", "h2", "TLS/1.2",
+                                      "HTTP/2.0", "h2c, TLS/1.0", "h2c-14"])
+def test_no_upgrade_to_http_or_tls(front, protocol):
+    """They are not offered to apps: requests would pass unseen. The request is
+    answered as it is."""
+    def answer(m):
+        return response(body=f"{m.get('upgrade')} {m.get('http2-settings')} "
+                             f"{m.get('connection')}".encode())
+
+    with App(answer) as app, connect(front(app)) as c:
+        for _ in range(2):
+            c.send(request(fields=[
+                ("Connection", "Upgrade, HTTP2-Settings"),
+                ("Upgrade", protocol), ("HTTP2-Settings", "AAMAAABkAAQ")]))
+            r = read_response(c)
+            assert (r.status, r.body) == (200, b"None None None")
+
+
+def test_others_are_offered_beside_h2c(front):
+    asked = []
+    with Server(foo_app(asked)) as app, connect(front(app)) as c:
+        c.send(request(fields=asking("h2c, foo/2")))
+        m = read_head(c)
+        assert (m.status, m.get("upgrade")) == (101, "foo/2")
+        assert asked[0].get("upgrade") == "foo/2"
+        converse(c)
+
+
+def test_app_that_grants_h2c_is_not_believed(front):
+    """Nobody asked for that."""
+    with App(lambda m: granting("h2c") + b"PRI * HTTP/2.0") as app, \
+            connect(front(app)) as c:
+        c.send(request(fields=asking("h2c, foo/2")))
+        r = read_response(c)
+        assert r.status == 502
+        assert r.fault

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Too much of something: shed with a fault that says so, and recovered from."""
 import contextlib
+import json
 import os
 import resource
 import threading
+import time
 
+import pytest
+
+import manifests
+import metrics
+from pair import NAMESPACE, SERVER_IP
 from peers.http1 import App, ask, read_request, read_response, request, \
     response
 from peers.process import cpu_seconds
 from peers.server import Server
 from peers.traffic import Traffic
 from peers.wire import Ended, connect
-from programs import wait_until
+from programs import free_ports, wait_until
 
 
 @contextlib.contextmanager
@@ -111,3 +118,90 @@ def test_out_of_descriptors(pair):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         with Traffic(p.front, keep=False) as traffic:
             traffic.wait(20)
+
+
+# --- more destinations than may be known -------------------------------------
+
+class Many:
+    """`count` Services of the one backend, with a listener for each."""
+
+    def __init__(self, count):
+        self.count, self.to, self.arguments = count, [], []
+        for n, port in enumerate(free_ports(["127.0.0.1"] * count)):
+            self.to.append(f"127.0.0.1:{port}")
+            self.arguments += ["--outbound",
+                               f"127.0.0.1:{port}={NAMESPACE}/many{n}:80"]
+
+    def write(self, p):
+        for n in range(self.count):
+            p.mesh.write(
+                f"many{n}",
+                manifests.service(NAMESPACE, f"many{n}", f"127.2.1.{10 + n}"),
+                manifests.endpoint_slice(NAMESPACE, f"many{n}",
+                                         {SERVER_IP: "backend"}, p.port))
+
+    def settings(self, **more):
+        return {"manifests": self.write,
+                "arguments": {"outbound": self.arguments}, **more}
+
+    def ask(self):
+        return [outcome(to) for to in self.to]
+
+
+def sessions_begun(p):
+    return p.mesh.controller.output().count("proxy joined")
+
+
+def counted(proxy, name):
+    return sum(value for _, value in proxy.metrics()[name])
+
+
+@pytest.mark.parametrize("setting", ["controller__max_subscriptions",
+                                     "outbound__max_destinations"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_too_many_destinations(pair, setting, workers):
+    """What was known goes on; what is beyond is refused at once with a fault
+    that says so, and the session does not suffer."""
+    many = Many(12)
+    with App() as app, pair(app, **many.settings(
+            **{setting: "9"}, outbound__resolve_timeout="8s",
+            outbound__workers=workers)) as p:
+        assert ask(p.front).status == 200
+        joined = sessions_begun(p)
+        begin = time.monotonic()
+        first = many.ask()
+        assert time.monotonic() - begin < 7  # nobody waited for an answer
+        assert set(first) == {200, "too-many-destinations"}
+        # A backend of each is known, too.
+        assert 3 <= first.count(200) <= 8
+        if workers == "1":  # each has a table of its own
+            assert many.ask() == first
+            assert ask(p.front).status == 200
+        refused = first.count("too-many-destinations")
+        assert counted(p.outbound,
+                       "proxy_over_limit_destinations_total") >= refused
+        assert counted(p.outbound, "proxy_session_up") == 1
+        assert sessions_begun(p) == joined
+        assert "over the limit" not in p.mesh.controller.output()
+        assert "too many addresses" in p.outbound.program.output()
+
+
+def test_controller_that_takes_less(pair):
+    """It comes back with a lower limit: nothing that was known is lost."""
+    many = Many(8)
+    with App() as app, pair(app, **many.settings()) as p:
+        assert many.ask() == [200] * 8
+        p.mesh.controller.process.terminate()
+        assert p.mesh.controller.process.wait(20) == 0
+        p.mesh.controller_arguments += ["--max-subscriptions", "5"]
+        p.mesh.restart_controller()
+        wait_until("both are back", lambda: sessions_begun(p) == 2, 20)
+
+        def asked():
+            listed = json.loads(metrics.get(p.mesh.admin, "/v1/sessions")[1])
+            return max(sum(sub["asked"] for sub in s["subscriptions"])
+                       for s in listed["sessions"])
+        wait_until("it has subscribed", lambda: asked() == 5, 10)
+        assert many.ask() == [200] * 8
+        assert sessions_begun(p) == 2
+        assert "over the limit" not in p.mesh.controller.output()

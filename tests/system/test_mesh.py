@@ -285,6 +285,24 @@ def test_strict_refuses_tls_of_others(pair):
         assert app.accepted == 0
 
 
+def test_strict_ends_plaintext_that_was_let_in(pair):
+    """Requests on a connection that is kept, and bytes of an opaque one."""
+    with App() as app, Server(lambda w: w.to_end()) as opaque, \
+            pair(app) as p, pair(opaque) as q, \
+            connect(p.inbound_mesh) as kept, connect(q.inbound_mesh) as raw:
+        kept.send(request())
+        assert read_response(kept).status == 200
+        raw.send(b"\x00abcd")
+        wait_until("the opaque one is carried", lambda: opaque.accepted, 5)
+        for one in (p, q):
+            one.strict = True
+            one.write_manifests()
+        for c in (kept, raw):
+            with pytest.raises((Ended, ConnectionError)):
+                c.exactly(1)
+        assert ask(p.front).status == 200
+
+
 def test_mode_changes_while_running(pair):
     with App() as app, pair(app) as p:
         assert ask(p.inbound_mesh).status == 200

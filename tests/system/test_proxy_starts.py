@@ -58,10 +58,17 @@ def test_admin_port_in_use(binaries, tmp_path, taken):
 
 @pytest.mark.parametrize("arguments, word", [
     (["--bundle", "none.pem"], "none.pem"),
-    (["--controller", "controller:80"], "controller:80"),
+    (["--controller", "controller:http"], "controller:http"),
+    (["--controller", "contr_oller:80"], "contr_oller:80"),
     # allow fixed-port: nobody listens and nothing is dialled
     (["--controller", ",".join(["127.0.0.1:9"] * 9)], "controller"),
     (["--outbound", "127.0.0.1:0=a:80"], "a:80"),
+    (["--health", "15021"], "health: '15021'"),
+    (["--probes", "{\"/ready\": {}}"], "probes: /ready: a path begins"),
+    (["--probes", "{\"/probe/a/b\": {\"kind\": \"tcp\"}}"],
+     "probes: /probe/a/b: "),
+    (["--pod-ips", "pod"], "pod-ips: 'pod'"),
+    (["--node-ips", "10.0.0.1,"], "node-ips: ''"),
     # allow fixed-port: nobody listens and nothing is dialled
     (["--inbound", "here=127.0.0.1:80"], "here"),
     (["--attempts", "0"], "attempts"),
@@ -121,3 +128,61 @@ def test_workers_share_a_port_that_was_chosen(pair):
         assert len(at) == 1
         for _ in range(30):
             assert ask(at[0]).status == 200
+
+
+# --- the controller by name --------------------------------------------------
+
+def start_late(p, *arguments):
+    """Another proxy of the pair's backend; the last setting wins."""
+    port, = free_ports([SERVER_IP])
+    return p.mesh.start_proxy(
+        "late", INBOUND, f"{NAMESPACE}/backend", f"{NAMESPACE}/backend",
+        ["--inbound", f"{SERVER_IP}:{port}={p.backend}", *arguments])
+
+
+def test_controller_by_name(pair):
+    """A name beside an address that nobody answers at."""
+    with App() as app, pair(app) as p:
+        port = p.mesh.api.rpartition(":")[2]
+        nobody, = free_ports(["127.0.0.1"])
+        late = start_late(p, "--controller",
+                          f"localhost:{port},127.0.0.1:{nobody}")
+        p.mesh.await_proxy(late)
+        assert "in sync with the controller" in late.output()
+
+
+def test_controller_whose_name_is_nothing(pair):
+    """The address beside it is what it is there for."""
+    with App() as app, pair(app) as p:
+        late = start_late(p, "--controller", f"no..name:1,{p.mesh.api}")
+        p.mesh.await_proxy(late)
+        assert "does not resolve" in late.output()
+
+
+def test_controller_that_cannot_be_found(pair):
+    with App() as app, pair(app) as p:
+        late = start_late(p, "--controller", "no..name:1")
+        wait_until("it says so", lambda: "its name does not resolve"
+                   in late.output(), 20, late.must_run)
+        late.process.terminate()
+        assert late.process.wait(10) == 0
+
+
+# --- roots -------------------------------------------------------------------
+
+def test_roots_as_a_setting(pair):
+    """The mount of the file is optional in a pod."""
+    with App() as app, pair(app) as p:
+        with open(p.mesh.bundle, encoding="ascii") as f:
+            pem = f.read()
+        p.mesh.await_proxy(start_late(p, "--bundle", "/nowhere/bundle.pem",
+                                      "--bundle-pem", pem))
+        p.mesh.await_proxy(start_late(p, "--bundle-pem", pem))
+        p.mesh.await_proxy(start_late(p, "--bundle", "", "--bundle-pem", pem))
+
+
+def test_roots_that_are_none(binaries, tmp_path):
+    assert "none.pem" in fails(binaries, tmp_path,
+                               [*OUT, "--bundle", "none.pem"])
+    assert "roots" in fails(binaries, tmp_path,
+                            [*OUT, "--bundle-pem", "nonsense"])

@@ -58,6 +58,8 @@ class Authority:
                 .not_valid_before(now - HOUR).not_valid_after(now + HOUR)
                 .add_extension(x509.BasicConstraints(True, None), True)
                 .add_extension(_usage(False, True), True)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(
+                    key.public_key()), False)
                 .sign(key, hashes.SHA256()))
         return cls(cert, key)
 
@@ -88,6 +90,9 @@ class Authority:
              .add_extension(
                  x509.AuthorityKeyIdentifier.from_issuer_public_key(
                      self.key.public_key()), False))
+        if is_authority:
+            b = b.add_extension(x509.SubjectKeyIdentifier.from_public_key(
+                key.public_key()), False)
         if purposes:
             b = b.add_extension(x509.ExtendedKeyUsage(purposes), False)
         if names:

@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from peers.wire import Ended, Wire
+from peers.wire import Ended, Wire, family_of
 from programs import free_ports
 
 
@@ -17,14 +17,15 @@ class Server:
         self._changed = threading.Condition()
         self._threads, self._wires = [], set()
         self.port = port or free_ports([host])[0]
-        self._listener = socket.socket()
+        self._listener = socket.socket(family_of(host))
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:  # inherited by what is accepted
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                       receive_buffer)
         self._listener.bind((host, self.port))
         self._listener.listen(512)
-        self.address = f"{host}:{self.port}"
+        self.address = f"[{host}]:{self.port}" if ":" in host \
+            else f"{host}:{self.port}"
         self._start(self._accept)
 
     def __enter__(self):

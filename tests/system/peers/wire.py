@@ -13,8 +13,13 @@ class Ended(Exception):
 
 
 def address(text):
+    """("10.0.0.1", 80) of "10.0.0.1:80", ("fd00::1", 80) of "[fd00::1]:80"."""
     host, _, port = text.rpartition(":")
-    return host, int(port)
+    return host.strip("[]"), int(port)
+
+
+def family_of(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class Wire:
@@ -107,13 +112,16 @@ class Wire:
 
     def is_quiet(self, seconds):
         """Nothing, not even an end, comes for so long."""
-        return not self.kept and \
-            not select.select([self.sock], [], [], seconds)[0]
+        if self.kept:
+            return False
+        poll = select.poll()  # many tests later numbers are beyond select()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(seconds * 1000)
 
 
 def connect(to, seconds=SECONDS, receive_buffer=None):
     """`to`: "host:port"."""
-    s = socket.socket()
+    s = socket.socket(family_of(address(to)[0]))
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     s.settimeout(seconds)

@@ -227,19 +227,32 @@ static void two_choices_take_the_cheaper(void **state)
 
     (void)state;
     setup(&l, 2);
+    for (int i = 0; i < 4; i++) { /* so often that it says something */
+        balancer_begin(&l.loads[0]);
+        balancer_end(&l.loads[0], 0, 5 * MS, false);
+        balancer_begin(&l.loads[1]);
+        balancer_end(&l.loads[1], 0, 1 * MS, false);
+    }
+    /* Idle, the dearer one has its chance: 1 of 26. */
+    for (int i = 0; i < 2600; i++)
+        pick(&l, SLICE("peak-ewma"), NULL, 0);
+    assert_in_range(l.hits[0], 70, 130);
+    /* More under way there is no reason to take it. */
     balancer_begin(&l.loads[0]);
-    balancer_end(&l.loads[0], 0, 5 * MS, false);
-    balancer_begin(&l.loads[1]);
-    balancer_end(&l.loads[1], 0, 1 * MS, false);
     for (int i = 0; i < 100; i++)
         assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 1);
+    balancer_cancel(&l.loads[0], 0, 1);
     /* Five requests in flight on the fast one cost more than the slow one. */
     for (int i = 0; i < 5; i++)
         balancer_begin(&l.loads[1]);
-    assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 0);
     /* A heavier endpoint stands more. */
-    l.loads[1].weight = 2;
-    assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 1);
+    l.loads[1].weight = 2; /* 3 to 5: the dearer has 9 of 34 */
+    l.hits[0] = 0;
+    for (int i = 0; i < 3400; i++)
+        pick(&l, SLICE("peak-ewma"), NULL, 0);
+    assert_in_range(l.hits[0], 800, 1000);
     balancer_cancel(&l.loads[1], 0, 1);
     assert_int_equal(l.loads[1].inflight, 4);
 }
@@ -288,6 +301,27 @@ static void the_slow_one_gets_little(void **state)
         assert_in_range(l.hits[i], 12000, 14500);
 }
 
+/* It was slow when it was asked for the first times, and is not: it gets its share,
+ * though the others are never idle. */
+static void a_slow_start_is_forgotten(void **state)
+{
+    const int64_t cold[] = {2 * MS, 80 * MS};
+    const int64_t warm[] = {2 * MS, 2 * MS};
+    struct list l;
+
+    (void)state;
+    for (int clients = 1; clients <= 8; clients *= 2) {
+        setup(&l, 2);
+        simulate(&l, cold, NULL, clients, 10);
+        for (int i = 0; i < 2; i++) {
+            l.hits[i] = 0;
+            l.loads[i].inflight = 0;
+        }
+        simulate(&l, warm, NULL, clients, 5000);
+        assert_in_range(l.hits[1], 500, 4500);
+    }
+}
+
 static void failing_fast_attracts_nothing(void **state)
 {
     const int64_t latency[] = {5 * MS, 5 * MS, 5 * MS, MS / 50};
@@ -317,6 +351,86 @@ static void a_new_one_is_probed_once(void **state)
     assert_int_equal(l.hits[1], 1);
 }
 
+/* Requests one after the other. An answer takes `latency` and some noise, the
+ * first of each endpoint up to five times as long, now and then one much longer.
+ */
+static void one_by_one(struct list *l, const int64_t *latency, int requests)
+{
+    int64_t now = 0;
+
+    memset(l->hits, 0, sizeof l->hits);
+    for (int i = 0; i < requests; i++) {
+        ptrdiff_t at = pick(l, SLICE("peak-ewma"), NULL, now);
+        int64_t took = rand_jitter(&l->rand, latency[at], 0.5);
+
+        if (l->hits[at] == 1)
+            took += (int64_t)rand_below(&l->rand, 4 * (uint64_t)latency[at]);
+        if (rand_below(&l->rand, 200) == 0)
+            took *= 20;
+        balancer_begin(&l->loads[at]);
+        now += took;
+        balancer_end(&l->loads[at], now, took, false);
+    }
+}
+
+static void equals_share_what_comes_one_by_one(void **state)
+{
+    static const int64_t all[] = {200000, 1 * MS, 20 * MS};
+    static const int requests[] = {200, 2000, 20000};
+    struct list l;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 50; seed++) {
+        for (size_t a = 0; a < 3; a++) {
+            const int64_t latency[] = {all[a], all[a], all[a]};
+            int n = requests[seed % 3];
+
+            setup(&l, 3);
+            rand_seed(&l.rand, seed);
+            one_by_one(&l, latency, n);
+            for (int i = 0; i < 3; i++)
+                assert_in_range(l.hits[i], n / 10, n * 6 / 10);
+        }
+    }
+}
+
+static void the_slow_one_gets_little_one_by_one(void **state)
+{
+    const int64_t twice[] = {2 * MS, 1 * MS, 1 * MS};
+    const int64_t ten_times[] = {10 * MS, 1 * MS, 1 * MS};
+    const int64_t dead_slow[] = {500 * MS, 1 * MS, 1 * MS};
+    struct list l;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        setup(&l, 3);
+        rand_seed(&l.rand, seed);
+        one_by_one(&l, twice, 5000);
+        assert_in_range(l.hits[0], 250, 1250);
+        setup(&l, 3);
+        one_by_one(&l, ten_times, 5000);
+        assert_in_range(l.hits[0], 1, 150);
+        setup(&l, 3);
+        one_by_one(&l, dead_slow, 5000);
+        assert_in_range(l.hits[0], 1, 10);
+    }
+}
+
+/* It was slow for a while: when it is as fast as the others it gets its share
+ * again, though these could answer everything. */
+static void who_recovers_is_used_again(void **state)
+{
+    const int64_t before[] = {50 * MS, 1 * MS, 1 * MS};
+    const int64_t after[] = {1 * MS, 1 * MS, 1 * MS};
+    struct list l;
+
+    (void)state;
+    setup(&l, 3);
+    one_by_one(&l, before, 2000);
+    one_by_one(&l, after, 20000); /* 20 s */
+    assert_in_range(l.hits[0], 2000, 8000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +445,10 @@ int main(void)
         cmocka_unit_test(equal_costs_get_equal_shares),
         cmocka_unit_test(two_choices_take_the_cheaper),
         cmocka_unit_test(the_slow_one_gets_little),
+        cmocka_unit_test(equals_share_what_comes_one_by_one),
+        cmocka_unit_test(the_slow_one_gets_little_one_by_one),
+        cmocka_unit_test(who_recovers_is_used_again),
+        cmocka_unit_test(a_slow_start_is_forgotten),
         cmocka_unit_test(failing_fast_attracts_nothing),
         cmocka_unit_test(a_new_one_is_probed_once),
     };

@@ -27,15 +27,60 @@ static void jumps_up_and_comes_down_slowly(void **state)
 
     (void)state;
     ewma_observe(&e, 0, 1 * MS);
+    for (int i = 0; i < 3; i++)
+        ewma_observe(&e, 0, 2 * MS);
     assert_true(ewma_cost(&e, 0, 0) == 1.0 * MS);
-    ewma_observe(&e, 1 * MS, 100 * MS);
-    peak = ewma_cost(&e, 1 * MS, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(ewma_cost(&e, 0, 0) < 65.0 * MS);
+        ewma_observe(&e, 0, 100 * MS);
+    }
+    ewma_observe(&e, 0, 100 * MS);
+    peak = ewma_cost(&e, 0, 0);
     assert_true(peak == 100.0 * MS);
-    ewma_observe(&e, 2 * MS, 1 * MS);
-    assert_true(ewma_cost(&e, 2 * MS, 0) > 99.0 * MS);
-    for (int64_t t = 3; t < 60000; t += 10)
-        ewma_observe(&e, t * MS, 1 * MS);
-    assert_true(ewma_cost(&e, 60000 * MS, 0) < 2.0 * MS);
+    ewma_observe(&e, 0, 1 * MS);
+    assert_true(ewma_cost(&e, 0, 0) > 85.0 * MS);
+    for (int i = 0; i < 40; i++)
+        ewma_observe(&e, 0, 1 * MS);
+    assert_true(ewma_cost(&e, 0, 0) < 2.0 * MS);
+}
+
+/* The first answers carry connections being made. */
+static void the_fastest_of_the_first_counts(void **state)
+{
+    struct ewma e = {0};
+
+    (void)state;
+    ewma_observe(&e, 0, 80 * MS);
+    assert_true(ewma_cost(&e, 0, 0) == 80.0 * MS);
+    ewma_observe(&e, 0, 2 * MS);
+    ewma_observe(&e, 0, 9 * MS);
+    assert_true(ewma_cost(&e, 0, 0) == 2.0 * MS);
+    ewma_observe(&e, 0, 3 * MS);
+    ewma_observe(&e, 0, 3 * MS); /* the fifth */
+    assert_true(ewma_cost(&e, 0, 0) == 3.0 * MS);
+}
+
+static void one_hiccup_is_not_the_end(void **state)
+{
+    struct ewma e = {0};
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        ewma_observe(&e, 0, 1 * MS);
+    ewma_observe(&e, 0, 500 * MS);
+    assert_true(ewma_cost(&e, 0, 0) == 4.0 * MS);
+}
+
+/* Idle for TAU: a third is left. */
+static void fades_in_ten_seconds(void **state)
+{
+    struct ewma e = {0};
+    double left;
+
+    (void)state;
+    ewma_observe(&e, 0, 90 * MS);
+    left = ewma_cost(&e, 10 * NSEC_PER_SEC, 0);
+    assert_true(left > 30.0 * MS && left < 36.0 * MS);
 }
 
 static void fades_while_idle_but_not_to_nothing(void **state)
@@ -97,7 +142,7 @@ static void waiting_only_raises(void **state)
 
     (void)state;
     ewma_waited(&e, 0, 7 * MS);
-    assert_false(e.known);
+    assert_int_equal(e.answers, 0);
     ewma_observe(&e, 0, 5 * MS);
     ewma_waited(&e, 0, 1 * MS);
     assert_true(ewma_cost(&e, 0, 0) == 5.0 * MS);
@@ -110,6 +155,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_probe_for_the_unknown),
         cmocka_unit_test(jumps_up_and_comes_down_slowly),
+        cmocka_unit_test(the_fastest_of_the_first_counts),
+        cmocka_unit_test(one_hiccup_is_not_the_end),
+        cmocka_unit_test(fades_in_ten_seconds),
         cmocka_unit_test(fades_while_idle_but_not_to_nothing),
         cmocka_unit_test(inflight_costs),
         cmocka_unit_test(failures_are_slow),

@@ -98,8 +98,19 @@ static void on_client(void *arg, enum status rc, struct http_conn *c,
     c->owner = r;
 }
 
-static void rig_init(struct rig *r)
+static void ask_at(struct rig *r, const struct address *at)
 {
+    assert_int_equal(http_client_start(&r->client, &r->t.loop, at, NULL,
+                                       SLICE_NONE, 5 * NSEC_PER_SEC, &r->limits,
+                                       on_client, r),
+                     OK);
+    TURN_UNTIL(&r->t, r->conn);
+}
+
+/* With `health`, the client asks there. */
+static void rig_init(struct rig *r, bool health)
+{
+    struct address any;
     struct admin_pages_options opt = {.ready = ready, .metrics = metrics};
     struct error e;
 
@@ -112,13 +123,13 @@ static void rig_init(struct rig *r)
     opt.publisher = r->publisher;
     text_init(&r->body, 8 << 20);
     assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &opt.at), OK);
+    assert_int_equal(address_parse(SLICE("127.0.0.1:0"), &any), OK);
+    opt.health = health ? &any : NULL;
     assert_int_equal(admin_pages_start(&r->pages, &r->t.loop, &opt, &e), OK);
-    assert_int_equal(http_client_start(&r->client, &r->t.loop,
-                                       admin_pages_address(r->pages), NULL,
-                                       SLICE_NONE, 5 * NSEC_PER_SEC, &r->limits,
-                                       on_client, r),
-                     OK);
-    TURN_UNTIL(&r->t, r->conn);
+    if (!health)
+        assert_null(admin_pages_health(r->pages));
+    ask_at(r, health ? admin_pages_health(r->pages)
+                     : admin_pages_address(r->pages));
 }
 
 static void rig_fini(struct rig *r)
@@ -167,12 +178,26 @@ static void pages(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
+    rig_init(&r, false);
     object_put(r.registry, cart);
     says(&r, "/v1/registry", 200, "{\"version\":1,");
     says(&r, "/v1/sessions", 200, "\"sessions\":[]");
     says(&r, "/ready", 503, "not today");
     says(&r, "/metrics", 200, "number 1");
+    rig_fini(&r);
+}
+
+/* What the kubelet needs, and nothing that a stranger should not see. */
+static void health(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r, true);
+    says(&r, "/live", 200, "live");
+    says(&r, "/ready", 503, "not today");
+    says(&r, "/v1/registry", 404, "");
+    says(&r, "/metrics", 404, "");
     rig_fini(&r);
 }
 
@@ -182,7 +207,7 @@ static void changes_are_streamed(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
+    rig_init(&r, false);
     x = get(&r, "/v1/registry?watch");
     TURN_UNTIL(&r.t, strstr(text_cstr(&r.body), "\"missed\":0}\n"));
     object_put(r.registry, cart);
@@ -206,7 +231,7 @@ static void a_slow_watcher_costs_little(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
+    rig_init(&r, false);
     (void)get(&r, "/v1/registry?watch");
     TURN_UNTIL(&r.t, r.status == 200);
     for (int i = 0; i < 20000; i++) { /* all in one pass of the loop */
@@ -218,12 +243,37 @@ static void a_slow_watcher_costs_little(void **state)
     rig_fini(&r);
 }
 
+/* Closed while a watcher reads; the changes go on. */
+static void close_at_every_turn(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 12; n++) {
+        struct rig r;
+
+        rig_init(&r, n % 2);
+        (void)get(&r, "/v1/registry?watch");
+        for (int i = 0; i < n; i++) {
+            turn(&r.t);
+            object_put(r.registry, cart);
+            registry_del(r.registry, RECORD_NAMESPACE, SLICE_NONE,
+                         SLICE("cart"));
+        }
+        admin_pages_close(r.pages);
+        r.pages = NULL;
+        object_put(r.registry, cart); /* nobody is told */
+        TURN_UNTIL(&r.t, r.over && !r.conn);
+        rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages),
+        cmocka_unit_test(health),
         cmocka_unit_test(changes_are_streamed),
         cmocka_unit_test(a_slow_watcher_costs_little),
+        cmocka_unit_test(close_at_every_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

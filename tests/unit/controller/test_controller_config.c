@@ -34,7 +34,7 @@ static void defaults_and_flags(void **state)
     assert_true(slice_eq(c.source, SLICE("mesh")));
     assert_true(slice_eq(c.trust_domain, SLICE("cluster.local")));
     assert_int_equal(c.default_mtls_mode, MTLS_STRICT);
-    assert_int_equal(c.max_subscriptions, 1000);
+    assert_int_equal(c.max_subscriptions, 10000);
     assert_true(address_is_loopback(&c.admin_address));
 }
 

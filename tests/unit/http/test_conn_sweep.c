@@ -102,6 +102,8 @@ static const struct exchange_events *plain(const struct exchange *x)
 static void on_head(struct exchange *x, const struct head *h, bool end)
 {
     plain(x)->on_head(x, h, end);
+    if (!x->server && x->tunnel && !x->over)
+        call_push(x->owner);
     event(x->over ? NULL : x);
 }
 static void on_body(struct exchange *x, slice data, bool end)
@@ -168,7 +170,7 @@ static void start(struct sweep *s, unsigned i)
         h.protocol = SLICE("websocket");
         h.path = SLICE("/tunnel");
     }
-    exchange_send_head(x, &h, i == 0);
+    exchange_send_head(x, &h, i == 0 || i == 3);
     if (i > 0 && c->x)
         call_push(c);
 }

@@ -8,43 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tests/unit/http/h2_frames.h"
-#include "tests/unit/http/joined.h"
-
-enum { NO_ERROR = 0, PROTOCOL_ERROR = 1, REFUSED_STREAM = 7, CALM = 11 };
-
-/* A server and a peer who speaks bytes. */
-struct rig {
-    struct joined j;
-    struct raw peer;
-    struct text say;
-};
-
-static void rig_init(struct rig *r)
-{
-    joined_streams(&r->j, 1 << 20, 0);
-    joined_serve(&r->j, H2);
-    raw_init(&r->peer, r->j.client_end);
-    text_init(&r->say, 1 << 24);
-    frame_preface(&r->say);
-}
-
-static void rig_say(struct rig *r)
-{
-    stream_write(r->peer.s, r->say.ptr, r->say.len);
-    text_clear(&r->say);
-    joined_turns(&r->j, 3);
-}
-
-static void rig_fini(struct rig *r)
-{
-    text_fini(&r->say);
-    if (r->j.server)
-        http_conn_close(r->j.server, OK);
-    joined_turns(&r->j, 3);
-    raw_fini(&r->peer);
-    joined_fini(&r->j);
-}
+#include "tests/unit/http/h2_rig.h"
 
 static void expect_goodbye(struct rig *r, uint32_t code)
 {
@@ -123,119 +87,6 @@ static void test_flood_unread(void **state)
     rig_say(&r);
     JOINED_UNTIL(&r.j, !r.j.server);
     rig_fini(&r);
-}
-
-/* ---- field blocks ---- */
-
-static void test_huge_block(void **state)
-{
-    struct text block;
-    struct rig r;
-    (void)state;
-    rig_init(&r);
-    text_init(&block, 1 << 20);
-    request_block(&block, "GET", "/");
-    char *value = mem_zalloc(10000);
-    memset(value, 'x', 10000);
-    for (int i = 0; i < 7; i++) {
-        char name[] = "x-0";
-        name[2] = (char)('0' + i);
-        field(&block, name, slice_of(value, 10000));
-    }
-    mem_free(value);
-    for (size_t at = 0; at < block.len; at += 16000) {
-        slice piece = slice_sub(text_slice(&block), at, at + 16000);
-        bool last = at + 16000 >= block.len;
-        frame(&r.say, at ? F_CONTINUATION : F_HEADERS,
-              (last ? F_END_HEADERS : 0) | (at ? 0 : F_END_STREAM), 1, piece);
-    }
-    text_fini(&block);
-    frame_request(&r.say, 3, "GET", "/", true);
-    rig_say(&r);
-    /* 431 for one, 200 for the other: the session goes on. */
-    assert_non_null(r.j.server);
-    assert_int_equal(r.j.answers.begun, 2);
-    assert_int_equal(r.j.answers.resets, 1);
-    assert_int_equal(r.j.answers.done, 1);
-    assert_int_equal(frames_seen(&r.peer.got).count[F_HEADERS], 2);
-    rig_fini(&r);
-}
-
-static void test_many_fields(void **state)
-{
-    struct text block;
-    struct rig r;
-    (void)state;
-    rig_init(&r);
-    text_init(&block, 1 << 20);
-    request_block(&block, "GET", "/");
-    for (unsigned i = 0; i < 400; i++)
-        field(&block, "x-a", SLICE("b"));
-    frame(&r.say, F_HEADERS, F_END_HEADERS | F_END_STREAM, 1,
-          text_slice(&block));
-    text_fini(&block);
-    rig_say(&r);
-    assert_non_null(r.j.server);
-    assert_int_equal(r.j.answers.resets, 1);
-    rig_fini(&r);
-}
-
-static void test_endless_continuation(void **state)
-{
-    static char zero[1000];
-    struct rig r;
-    (void)state;
-    rig_init(&r);
-    frame(&r.say, F_HEADERS, 0, 1, SLICE_NONE);
-    for (int i = 0; i < 5000; i++)
-        frame(&r.say, F_CONTINUATION, 0, 1, slice_of(zero, 0));
-    rig_say(&r);
-    JOINED_UNTIL(&r.j, !r.j.server);
-    rig_fini(&r);
-}
-
-/* Heads that mean nothing, and heads that mean two things. */
-static void refused_head(const char *const *fields)
-{
-    struct text block;
-    struct rig r;
-    rig_init(&r);
-    text_init(&block, 1 << 12);
-    for (; *fields; fields += 2)
-        field(&block, fields[0], slice_str(fields[1]));
-    frame(&r.say, F_HEADERS, F_END_HEADERS, 1, text_slice(&block));
-    text_fini(&block);
-    frame_request(&r.say, 3, "GET", "/", true);
-    rig_say(&r);
-    assert_non_null(r.j.server);
-    assert_int_equal(r.j.answers.done, 1);
-    assert_int_equal(frames_seen(&r.peer.got).rst_code, PROTOCOL_ERROR);
-    rig_fini(&r);
-}
-
-static void test_refused_heads(void **state)
-{
-    static const char *const two_hosts[] = {
-        ":method",    "GET", ":scheme", "http", ":path", "/",
-        ":authority", "a",   "host",    "b",    NULL};
-    static const char *const no_path[] = {
-        ":method", "GET", ":scheme", "http", ":authority", "a", NULL};
-    static const char *const h2c[] = {
-        ":method", "CONNECT", ":protocol",  "h2c", ":scheme", "http",
-        ":path",   "/",       ":authority", "a",   NULL};
-    static const char *const connection[] = {
-        ":method",    "GET", ":scheme",    "http",  ":path", "/",
-        ":authority", "a",   "connection", "close", NULL};
-    static const char *const lengths[] = {
-        ":method",    "GET", ":scheme",        "http", ":path",          "/",
-        ":authority", "a",   "content-length", "1",    "content-length", "2",
-        NULL};
-    (void)state;
-    refused_head(two_hosts);
-    refused_head(no_path);
-    refused_head(h2c);
-    refused_head(connection);
-    refused_head(lengths);
 }
 
 /* ---- the end of a session ---- */
@@ -594,10 +445,6 @@ int main(void)
         cmocka_unit_test(test_made_you_reset),
         cmocka_unit_test(test_floods),
         cmocka_unit_test(test_flood_unread),
-        cmocka_unit_test(test_huge_block),
-        cmocka_unit_test(test_many_fields),
-        cmocka_unit_test(test_endless_continuation),
-        cmocka_unit_test(test_refused_heads),
         cmocka_unit_test(test_not_http2),
         cmocka_unit_test(test_goaway_refuses),
         cmocka_unit_test(test_unsent_is_refused),

@@ -77,6 +77,24 @@ static void round_trip(enum view_kind kind, const char *json)
     view_unref(v);
 }
 
+static void test_too_many_node_addresses(void **state UNUSED)
+{
+    struct view *v = NULL;
+    struct error e = {""};
+    struct text t;
+
+    text_init(&t, 4096);
+    text_add(&t, SLICE("{\"mtls\":\"strict\",\"nodeIPs\":["));
+    for (int i = 0; i <= VIEW_NODE_IPS_MAX; i++)
+        text_printf(&t, "%s\"10.0.0.%d\"", i ? "," : "", i);
+    text_add(&t, SLICE("]}"));
+    assert_int_equal(
+        view_decode(VIEW_WORKLOAD, SLICE(""), text_slice(&t), &v, &e),
+        ERR_TOO_BIG);
+    assert_non_null(strstr(e.text, "nodeIPs: more than 16"));
+    text_fini(&t);
+}
+
 static void test_canonical_texts(void **state UNUSED)
 {
     round_trip(VIEW_WORKLOAD,
@@ -87,6 +105,11 @@ static void test_canonical_texts(void **state UNUSED)
                "{\"port\":65535,\"protocol\":\"detect\",\"skip\":true}]}");
     round_trip(VIEW_WORKLOAD,
                "{\"mtls\":\"permissive\",\"terminating\":false,\"ports\":[]}");
+    round_trip(VIEW_WORKLOAD,
+               "{\"mtls\":\"strict\",\"terminating\":false,\"ports\":[],"
+               "\"probes\":[{\"port\":80,\"kind\":\"http\","
+               "\"path\":\"/healthz?a\"},{\"port\":81,\"kind\":\"grpc\"}],"
+               "\"nodeIPs\":[\"192.0.2.1\",\"fd00::1\"]}");
     round_trip(VIEW_DESTINATION,
                "{\"resolution\":\"known\",\"service\":\"shop/cart:80\","
                "\"protocol\":\"grpc\",\"direct\":false,\"backends\":["
@@ -150,6 +173,16 @@ static void test_refuses(void **state UNUSED)
          "ports[0].protocol: missing"},
         {VIEW_WORKLOAD, "{\"mtls\":\"strict\",\"pod\":7}",
          "pod: expected a string, not 7"},
+        {VIEW_WORKLOAD, "{\"mtls\":\"strict\",\"probes\":[{\"port\":0}]}",
+         "probes[0].port: expected a number from 1 to 65535, not 0"},
+        {VIEW_WORKLOAD,
+         "{\"mtls\":\"strict\",\"probes\":[{\"port\":1,\"kind\":\"tcp\"}]}",
+         "probes[0].kind: expected one of http, grpc, not \"tcp\""},
+        {VIEW_WORKLOAD,
+         "{\"mtls\":\"strict\",\"probes\":[{\"port\":1,\"kind\":\"http\"}]}",
+         "probes[0].path: missing"},
+        {VIEW_WORKLOAD, "{\"mtls\":\"strict\",\"nodeIPs\":\"10.0.0.1\"}",
+         "nodeIPs: expected a list, not \"10.0.0.1\""},
         {VIEW_DESTINATION, "{\"resolution\":\"maybe\"}",
          "resolution: expected one of known, external, unknown, not \"maybe\""},
         {VIEW_DESTINATION, "{\"resolution\":\"known\",\"protocol\":\"udp\"}",
@@ -267,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_the_last_reference_frees),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_canonical_texts),
+        cmocka_unit_test(test_too_many_node_addresses),
         cmocka_unit_test(test_the_hash_is_of_the_meaning),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_decode_has_limits),

@@ -63,11 +63,36 @@ static void closing_inside_of_the_call(void **state)
     turner_fini(&t);
 }
 
+/* Closed with a signal under way: it may have been heard, not later. */
+static void close_at_every_turn(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        struct heard h = {0};
+        struct turner t;
+        struct error e;
+
+        turner_init(&t);
+        assert_int_equal(signals_start(&h.signals, &t.loop, on_signal, &h, &e),
+                         OK);
+        assert_int_equal(kill(getpid(), SIGHUP), 0);
+        for (int i = 0; i < n; i++)
+            turn(&t);
+        unsigned before = h.times;
+        signals_close(h.signals);
+        for (int i = 0; i < 3; i++)
+            turn(&t);
+        assert_int_equal(h.times, before);
+        turner_fini(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_heard),
         cmocka_unit_test(closing_inside_of_the_call),
+        cmocka_unit_test(close_at_every_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

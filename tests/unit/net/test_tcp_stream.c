@@ -117,6 +117,34 @@ static void test_flush_with_unread_input(void **state)
     rig_fini(&r);
 }
 
+/* An answer before a close, read slower than we are willing to wait for a peer
+ * that reads nothing: it comes whole. */
+static void test_flush_to_slow_reader(void **state)
+{
+    enum { SMALL = 65536, READS = 18 };
+    int size = SMALL;
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    setsockopt(r.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    setsockopt(tcp_stream_fd(r.s), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    write_much(&r);
+    stream_close(r.s, STREAM_FLUSH);
+    for (int i = 0; i < READS; i++) { /* 5.4 s, and little of it */
+        int64_t end = clock_mono_ns() + 300 * NSEC_PER_MSEC;
+        while (clock_mono_ns() < end)
+            turn(&r.t);
+        peer_reads(&r);
+    }
+    assert_false(list_empty(&r.t.loop.lingerers));
+    TURN_UNTIL(&r.t, (peer_reads(&r), r.ended || r.err));
+    assert_int_equal(r.err, 0);
+    assert_int_equal(r.got, MUCH);
+    shutdown(r.fd, SHUT_WR);
+    TURN_UNTIL(&r.t, list_empty(&r.t.loop.lingerers));
+    rig_fini(&r);
+}
+
 /* A peer that floods instead of ending is cut off. */
 static void test_flush_flooded(void **state)
 {
@@ -240,6 +268,36 @@ static void test_reset_by_peer(void **state)
     }
 }
 
+/* Whoever still writes finds the reset before he has read what came before it,
+ * whether he reads now, later, or only when there is room again. */
+static void test_last_words_despite_writing(void **state)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        struct rig r;
+        struct ears e = {0};
+        (void)state;
+        rig_init(&r);
+        stream_own(r.s, &ears_events, &e);
+        if (!slow)
+            stream_read(r.s, true);
+        assert_int_equal(send(r.fd, "last words", 10, 0), 10);
+        peer_resets(&r);
+        stream_write(r.s, "x", 1);
+        TURN_UNTIL(&r.t, slow ? e.drains > 0 : e.fails);
+        assert_int_equal(e.got, slow ? 0 : 10);
+        stream_write(r.s, "y", 1);
+        assert_int_equal(stream_queued(r.s), 0);
+        stream_read(r.s, true);
+        TURN_UNTIL(&r.t, e.fails);
+        assert_int_equal(e.got, 10);
+        assert_int_equal(e.fails, 1);
+        assert_int_equal(e.ends, 0);
+        stream_close(r.s, STREAM_FLUSH);
+        assert_true(list_empty(&r.t.loop.lingerers));
+        rig_fini(&r);
+    }
+}
+
 /* Also while nothing is read: the queue waits for nobody. */
 static void test_reset_while_writing(void **state)
 {
@@ -333,10 +391,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flush_with_unread_input),
+        cmocka_unit_test(test_flush_to_slow_reader),
         cmocka_unit_test(test_flush_flooded),
         cmocka_unit_test(test_flush_and_loop_end),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_reset_by_peer),
+        cmocka_unit_test(test_last_words_despite_writing),
         cmocka_unit_test(test_reset_while_writing),
         cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_back_pressure),

@@ -370,6 +370,15 @@ static void resumed_elsewhere(void **state)
     tls_settings_unref(renewed);
 }
 
+static void born_at(SSL_SESSION *session, time_t when)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
+    SSL_SESSION_set_time_ex(session, when);
+#else
+    SSL_SESSION_set_time(session, (long)when);
+#endif
+}
+
 /* No session lives longer than the certificate of either end. */
 static void session_life(void **state)
 {
@@ -391,7 +400,7 @@ static void session_life(void **state)
         assert_non_null(session);
         assert_true(SSL_SESSION_get_timeout(session) <= 100);
         /* back in, but too old: it does not come out again */
-        SSL_SESSION_set_time(session, (long)time(NULL) - 101);
+        born_at(session, time(NULL) - 101);
         tls_sessions_put(tls_rules_of(c.ssl)->sessions, DB, session);
         assert_null(tls_sessions_take(ct, DB));
         pki_close(&c, &s);

@@ -5,185 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <cmocka.h>
 
-#include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/net/memory_stream.h"
-#include "lib/tls/tls_stream.h"
-#include "tests/unit/tls/pki.h"
-
-#define WEB SLICE("spiffe://test/ns/shop/sa/web")
-#define DB SLICE("spiffe://test/ns/shop/sa/db")
-
-enum { BIG = 4 << 20, HIGH = 262144 };
-
-static struct tls_settings *client_tls, *server_tls;
-
-/* One end. */
-struct end {
-    struct stream *lower; /* what TLS took */
-    struct tls_handshake *hs;
-    struct stream *s; /* NULL before the handshake and after close */
-    const struct tls_peer *peer;
-    enum status rc, why;
-    const char *reason;
-    unsigned called, ends, fails, drained;
-    size_t to_send, sent, got, most_queued;
-    bool bad;
-    bool end_after;   /* ends its side after the last byte */
-    size_t stop_each; /* stops reading after each piece */
-    bool stop_first;
-};
-
-struct rig {
-    struct loop loop;
-    struct end client, server;
-};
-
-static char byte_at(size_t i)
-{
-    return (char)(i * 7 + i / 251);
-}
-
-static void push(struct end *e)
-{
-    static char piece[20000];
-    while (e->s && e->sent < e->to_send && stream_queued(e->s) < HIGH) {
-        size_t n = e->to_send - e->sent;
-        n = n < sizeof piece ? n : sizeof piece;
-        for (size_t i = 0; i < n; i++)
-            piece[i] = byte_at(e->sent + i);
-        stream_write(e->s, piece, n);
-        e->sent += n;
-    }
-    if (!e->s)
-        return;
-    if (stream_queued(e->s) > e->most_queued)
-        e->most_queued = stream_queued(e->s);
-    if (e->end_after && e->sent == e->to_send)
-        stream_end(e->s);
-}
-
-static void on_data(struct stream *s, const char *ptr, size_t len)
-{
-    struct end *e = s->owner;
-    assert_int_equal(e->ends + e->fails, 0);
-    for (size_t i = 0; i < len; i++)
-        e->bad |= ptr[i] != byte_at(e->got + i);
-    e->got += len;
-    if (e->stop_each || e->stop_first)
-        stream_read(s, false);
-}
-static void on_end(struct stream *s)
-{
-    struct end *e = s->owner;
-    assert_false(e->stop_first); /* it did not want to hear anything */
-    e->ends++;
-}
-static void on_fail(struct stream *s, enum status why)
-{
-    struct end *e = s->owner;
-    e->fails++;
-    e->why = why;
-}
-static void on_drained(struct stream *s)
-{
-    struct end *e = s->owner;
-    e->drained++;
-    push(e);
-}
-static const struct stream_events events = {
-    .on_data = on_data,
-    .on_end = on_end,
-    .on_fail = on_fail,
-    .on_drained = on_drained,
-};
-
-static void on_handshake(void *arg, enum status rc, struct stream *s,
-                         const struct tls_peer *peer, const char *reason)
-{
-    struct end *e = arg;
-    e->called++;
-    e->hs = NULL;
-    e->rc = rc;
-    e->reason = reason;
-    e->s = s;
-    e->peer = peer;
-    assert_int_equal(rc == OK, s != NULL);
-    assert_int_equal(rc == OK, reason == NULL);
-    if (!s)
-        return;
-    stream_own(s, &events, e);
-    stream_read(s, true);
-}
-
-static void turn(struct rig *r)
-{
-    uv_run(&r->loop.uv, UV_RUN_NOWAIT);
-}
-
-#define UNTIL(r, cond)                                      \
-    do {                                                    \
-        int64_t end_ = clock_mono_ns() + 30 * NSEC_PER_SEC; \
-        while (!(cond) && clock_mono_ns() < end_)           \
-            turn(r);                                        \
-        assert_true(cond);                                  \
-    } while (0)
-
-static void rig_streams(struct rig *r, size_t piece)
-{
-    struct error e;
-    *r = (struct rig){0};
-    assert_int_equal(loop_init(&r->loop, 16, &e), OK);
-    memory_stream_pair(&r->loop, 65536, &r->client.lower, &r->server.lower);
-    memory_stream_slice(r->client.lower, piece);
-    memory_stream_slice(r->server.lower, piece);
-}
-
-static void shake(struct rig *r, struct end *e, struct tls_settings *t,
-                  slice expect, slice first)
-{
-    assert_int_equal(tls_handshake_start(&e->hs, e->lower, t, expect, first,
-                                         20 * NSEC_PER_SEC, on_handshake, e),
-                     OK);
-    (void)r;
-}
-
-static void rig_init(struct rig *r, size_t piece)
-{
-    rig_streams(r, piece);
-    shake(r, &r->server, server_tls, SLICE_NONE, SLICE_NONE);
-    shake(r, &r->client, client_tls, DB, SLICE_NONE);
-}
-
-static void rig_open(struct rig *r, size_t piece)
-{
-    rig_init(r, piece);
-    UNTIL(r, r->client.called && r->server.called);
-    assert_int_equal(r->client.rc, OK);
-    assert_int_equal(r->server.rc, OK);
-}
-
-static void end_close(struct end *e)
-{
-    if (e->hs)
-        tls_handshake_cancel(e->hs);
-    if (e->s)
-        stream_close(e->s, STREAM_NOW);
-    e->hs = NULL;
-    e->s = NULL;
-}
-
-static void rig_fini(struct rig *r)
-{
-    end_close(&r->client);
-    end_close(&r->server);
-    for (int i = 0; i < 3; i++)
-        turn(r);
-    loop_fini(&r->loop);
-}
+#include "tests/unit/tls/tls_ends.h"
 
 /* ---- handshake ---- */
 
@@ -384,6 +208,46 @@ static void test_quota(void **state)
     rig_fini(&r);
 }
 
+static void push_more(struct end *e)
+{
+    push(e);
+}
+
+/* Clients that are done send at once all that they have, while the servers' turn
+ * to shake hands has not come: it waits, and is no handshake that is too long. */
+static void test_bulk_behind_the_quota(void **state)
+{
+    enum { MANY = 24 };
+    static struct end clients[MANY], servers[MANY];
+    struct rig r;
+    unsigned done = 0;
+    (void)state;
+    rig_streams(&r, 0);
+    for (int i = 0; i < MANY; i++) {
+        clients[i] = (struct end){.to_send = 1 << 20, .after = push_more};
+        servers[i] = (struct end){0};
+        memory_stream_pair(&r.loop, 65536, &clients[i].lower,
+                           &servers[i].lower);
+        shake(&r, &servers[i], server_tls, SLICE_NONE, SLICE_NONE);
+        shake(&r, &clients[i], client_tls, DB, SLICE_NONE);
+    }
+    while (done < MANY) {
+        turn(&r);
+        done = 0;
+        for (int i = 0; i < MANY; i++) {
+            assert_int_equal(servers[i].rc, OK);
+            done += servers[i].got == 1 << 20;
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        end_close(&clients[i]);
+        end_close(&servers[i]);
+    }
+    stream_close(r.client.lower, STREAM_NOW);
+    stream_close(r.server.lower, STREAM_NOW);
+    rig_fini(&r);
+}
+
 static void test_resumption(void **state)
 {
     (void)state;
@@ -559,47 +423,6 @@ static void test_broken_while_open(void **state)
     rig_fini(&r);
 }
 
-/* ---- set-up ---- */
-
-static struct tls_settings *settings(struct tls_identity *id,
-                                     enum tls_role role)
-{
-    struct tls_options opt = {.role = role,
-                              .alpn = {TLS_ALPN_LINK},
-                              .ask_peer = true,
-                              .require_peer = true,
-                              .resume = true};
-    struct tls_settings *t;
-    struct error e;
-    assert_int_equal(tls_settings_new(&t, &opt, id, SLICE_NONE, &e), OK);
-    tls_identity_unref(id);
-    return t;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct pki_cert ca = pki_authority(NULL, "root");
-    struct pki_cert web = pki_make(&ca, (struct pki_spec){.uri = WEB});
-    struct pki_cert db = pki_make(&ca, (struct pki_spec){.uri = DB});
-    char *roots = pki_cert_pem(&ca);
-    client_tls = settings(pki_identity(&web, roots), TLS_CLIENT);
-    server_tls = settings(pki_identity(&db, roots), TLS_SERVER);
-    mem_free(roots);
-    pki_free(&ca);
-    pki_free(&web);
-    pki_free(&db);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    tls_settings_unref(client_tls);
-    tls_settings_unref(server_tls);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_broken_at_every_byte),
         cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_bulk_behind_the_quota),
         cmocka_unit_test(test_resumption),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_half_close),
@@ -620,5 +444,5 @@ int main(void)
         cmocka_unit_test(test_stopped_at_the_end),
         cmocka_unit_test(test_broken_while_open),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, tls_ends_set_up, tls_ends_tear_down);
 }

@@ -78,7 +78,7 @@ static void everything_else_is_refused_with_a_reason(void **state)
         {"{\"status\":{\"authenticated\":true," USER "}}",
          "the token is not for the audience 'tulle'", ERR_DENIED},
         {"{\"status\":{\"authenticated\":true," USER
-         ",\"audiences\":[\"https://kubernetes.default.svc\"]}}",
+         ",\"audiences\":[\"https://api.example\"]}}",
          "the token is not for the audience 'tulle'", ERR_DENIED},
         {"{\"status\":{\"authenticated\":true,\"audiences\":[\"tulle\"],"
          "\"user\":{\"username\":\"admin\"," EXTRA "}}}",

@@ -351,6 +351,26 @@ static void a_workload_sees_its_own_ports(void **state)
     registry_free(r);
 }
 
+static void a_workload_sees_its_probes(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    object_put(r,
+               "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'cart-a',"
+               "'namespace':'shop','uid':'u-cart-a'},'spec':{"
+               "'serviceAccountName':'cart','containers':[{'name':'x',"
+               "'livenessProbe':{'httpGet':{'path':'/live','port':8080}},"
+               "'readinessProbe':{'grpc':{'port':9090}}}]},"
+               "'status':{'podIP':'10.1.0.1','hostIPs':[{'ip':'192.0.2.1'}]}}");
+    check(r, VIEW_WORKLOAD, "",
+          "{'namespace':'shop','pod':'cart-a','serviceAccount':'cart',"
+          "'mtls':'permissive','terminating':false,'bundle':'PEM','ports':[],"
+          "'probes':[{'port':8080,'kind':'http','path':'/live'},"
+          "{'port':9090,'kind':'grpc'}],'nodeIPs':['192.0.2.1']}");
+    registry_free(r);
+}
+
 static void services_that_disagree(void **state)
 {
     struct registry *r = registry_new();
@@ -467,6 +487,7 @@ int main(void)
         cmocka_unit_test(an_address_given_to_a_new_pod),
         cmocka_unit_test(pods_that_share_an_address_declare_their_ports),
         cmocka_unit_test(a_workload_sees_its_own_ports),
+        cmocka_unit_test(a_workload_sees_its_probes),
         cmocka_unit_test(services_that_disagree),
         cmocka_unit_test(mtls_from_pod_then_namespace_then_default),
         cmocka_unit_test(another_pod_of_that_name),

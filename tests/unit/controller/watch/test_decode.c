@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/controller/objects.h"
 
+#include <stdio.h>
+
 #include "controller/watch/manifest.h"
 #include "controller/watch/manifest_set.h"
 
@@ -63,6 +65,13 @@ static void what_is_wrong_is_named(void **state)
         {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{},'status':{"
                                                      "'podIPs':[{'ip':'x'}]}}",
          "status.podIPs[0].ip"},
+        {"{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{},'status':{"
+                                                     "'hostIPs':[{'ip':'x'}]}}",
+         "status.hostIPs[0].ip"},
+        {"{'apiVersion':'v1','kind':'Pod'," META(
+             "") ",'spec':{'containers':[{'name':'x','livenessProbe':{"
+                 "'httpGet':{'port':0}}}]}}",
+         "spec.containers[0].livenessProbe.httpGet.port"},
     };
 
     (void)state;
@@ -74,6 +83,53 @@ static void what_is_wrong_is_named(void **state)
         if (!strstr(e.text, rows[i].says))
             fail_msg("'%s' does not say '%s'", e.text, rows[i].says);
         assert_null(r);
+    }
+}
+
+static void why_a_sidecar_does_not_run(void **state)
+{
+    static const struct {
+        const char *status, *problem;
+        bool ready;
+    } rows[] = {
+        {"'name':'tulle-proxy','ready':true,'state':{'running':{}}", "", true},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':"
+         "'PodInitializing'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':0,'reason':"
+         "'Completed'}}",
+         "", false},
+        {"'name':'tulle-init','state':{'terminated':{'exitCode':1,'reason':"
+         "'Error','message':'no redirection\\n'}}",
+         "no redirection", false},
+        {"'name':'tulle-init','state':{'waiting':{'reason':'CrashLoopBackOff',"
+         "'message':'back-off'}},'lastState':{'terminated':{'exitCode':1,"
+         "'message':'its last words'}}",
+         "its last words", false},
+        {"'name':'tulle-proxy','state':{'waiting':{'reason':'ErrImagePull'}}",
+         "ErrImagePull", false},
+        {"'name':'other','state':{'terminated':{'exitCode':1,'message':'x'}}",
+         "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = NULL;
+        char object[1024];
+        struct error e;
+
+        snprintf(object, sizeof object,
+                 "{'apiVersion':'v1','kind':'Pod'," META(
+                     "") ",'spec':{'containers':[]},'status':{"
+                         "'initContainerStatuses':[{%s}]}}",
+                 rows[i].status);
+        if (object_decode(object, &r, &e))
+            fail_msg("%s", e.text);
+        if (!slice_eq(r->pod.init_problem, slice_str(rows[i].problem)))
+            fail_msg("'%.*s', not '%s'", FMT(r->pod.init_problem),
+                     rows[i].problem);
+        assert_int_equal(r->pod.proxy_ready, rows[i].ready);
+        record_unref(r);
     }
 }
 
@@ -138,6 +194,80 @@ static void life_and_sidecars(void **state)
         assert_int_equal(r->pod.meshed, rows[i].meshed);
         record_unref(r);
     }
+}
+
+/* "80/healthz 81 ...": HTTP with its path, gRPC without. */
+static void probes_are(const char *containers, const char *want)
+{
+    struct text object_text, got;
+    struct record *r;
+
+    text_init(&object_text, 65536);
+    text_init(&got, 65536);
+    text_printf(&object_text,
+                "{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{%s}}",
+                containers);
+    r = object(text_cstr(&object_text));
+    for (uint32_t i = 0; i < r->pod.probes_len; i++)
+        text_printf(&got, "%s%u%.*s", i ? " " : "", r->pod.probes[i].port,
+                    FMT(r->pod.probes[i].path));
+    assert_string_equal(text_cstr(&got), want);
+    record_unref(r);
+    text_fini(&object_text);
+    text_fini(&got);
+}
+
+#define PORTS "'ports':[{'name':'web','containerPort':8080}]"
+
+static void plain_probes(void **state)
+{
+    (void)state;
+    probes_are("", "");
+    probes_are("'containers':[{'name':'a'," PORTS ","
+               "'startupProbe':{'httpGet':{'port':'web'}},"
+               "'livenessProbe':{'httpGet':{'path':'/live?a=b','port':81,"
+               "'scheme':'HTTP'}},"
+               "'readinessProbe':{'grpc':{'port':9090,'service':'x'}}},"
+               "{'name':'b','readinessProbe':{'httpGet':{'path':'no-slash',"
+               "'port':82}}}]",
+               "8080/ 81/live?a=b 9090 82/no-slash");
+    /* the same twice, and native sidecars */
+    probes_are("'initContainers':[{'name':'i','restartPolicy':'Always',"
+               "'startupProbe':{'httpGet':{'port':1}}}],"
+               "'containers':[{'name':'a',"
+               "'livenessProbe':{'httpGet':{'port':1}},"
+               "'readinessProbe':{'httpGet':{'port':1}}}]",
+               "1/");
+    /* what is rewritten, what asks somebody else, what asks nobody, and ours */
+    probes_are("'initContainers':[{'name':'tulle-proxy',"
+               "'startupProbe':{'httpGet':{'path':'/ready','port':15021}}}],"
+               "'containers':[{'name':'a'," PORTS ","
+               "'startupProbe':{'httpGet':{'port':80,'scheme':'HTTPS'}},"
+               "'livenessProbe':{'tcpSocket':{'port':80}},"
+               "'readinessProbe':{'httpGet':{'port':80,'host':'db'}}},"
+               "{'name':'b',"
+               "'livenessProbe':{'exec':{'command':['true']}},"
+               "'readinessProbe':{'httpGet':{'port':'web'}}}]",
+               "");
+}
+
+static void addresses_of_the_node(void **state)
+{
+    struct record *r = object("{'apiVersion':'v1','kind':'Pod'," META(
+        "") ",'spec':{},'status':{"
+            "'hostIP':'192.0.2.1','hostIPs':[{'ip':'192.0.2.1'},"
+            "{'ip':'FD00:0::1'}]}}");
+    struct record *none =
+        object("{'apiVersion':'v1','kind':'Pod'," META("") ",'spec':{}}");
+
+    (void)state;
+    assert_int_equal(r->pod.node_ips_len, 2);
+    assert_true(slice_eq(r->pod.node_ips[0], SLICE("192.0.2.1")));
+    assert_true(slice_eq(r->pod.node_ips[1], SLICE("fd00::1")));
+    assert_int_equal(none->pod.node_ips_len, 0);
+    assert_false(record_eq(r, none));
+    record_unref(r);
+    record_unref(none);
 }
 
 static void bad_annotations_are_told_and_harmless(void **state)
@@ -307,8 +437,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(why_a_sidecar_does_not_run),
         cmocka_unit_test(a_pod),
         cmocka_unit_test(life_and_sidecars),
+        cmocka_unit_test(plain_probes),
+        cmocka_unit_test(addresses_of_the_node),
         cmocka_unit_test(bad_annotations_are_told_and_harmless),
         cmocka_unit_test(a_file),
         cmocka_unit_test(one_mistake_refuses_the_file),

@@ -309,6 +309,51 @@ static void test_served(void **state)
     rig_fini(&r);
 }
 
+/* Closed while a client connects, asks, reads. */
+static bool close_at(int n)
+{
+    struct rig r;
+    struct error e;
+    struct visit v = {.call.at_once = 1};
+    struct http_limits limits = http_limits_default;
+    bool started = false;
+    int i;
+    rig_init(&r);
+    tell(&r);
+    assert_int_equal(pages_start(&r.pages, &r.t.loop, &r.opt, &e), OK);
+    assert_int_equal(
+        http_client_start(&v.client, &r.t.loop, pages_address(r.pages), NULL,
+                          SLICE_NONE, 5 * NSEC_PER_SEC, &limits, on_client, &v),
+        OK);
+    for (i = 0; i < n && !v.call.done; i++) {
+        turn(&r.t);
+        if (v.conn && !started)
+            started = call_start(&v.call, v.conn, SLICE("/config"));
+    }
+    bool over = v.call.done;
+    pages_close(r.pages);
+    r.pages = NULL;
+    if (!v.conn) /* on_client asserts that it connects: the kernel has done */
+        TURN_UNTIL(&r.t, v.conn || i == 0);
+    if (started)
+        TURN_UNTIL(&r.t, v.call.done || v.call.reset);
+    if (v.conn)
+        TURN_UNTIL(&r.t, v.closed);
+    else
+        http_client_cancel(v.client);
+    rig_fini(&r);
+    return !over;
+}
+
+static void test_close_at_every_turn(void **state)
+{
+    int n = 0;
+    (void)state;
+    while (close_at(n))
+        n++;
+    assert_true(n > 2);
+}
+
 static void test_loopback_only(void **state)
 {
     struct rig r;
@@ -328,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_config),
         cmocka_unit_test(test_config_at_the_start),
         cmocka_unit_test(test_served),
+        cmocka_unit_test(test_close_at_every_turn),
         cmocka_unit_test(test_loopback_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "lib/base/log.h"
 #include "lib/http/server.h"
 #include "proxy/discovery/client.h"
 #include "proxy/discovery/lookup.h"
 #include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
+#include "tests/unit/net/cut.h"
 #include "tests/unit/proxy/discovery/views.h"
 
 static struct tls_settings *server_tls, *wrong_tls, *client_tls;
@@ -144,6 +146,7 @@ struct rig {
     struct fake fakes[2];
     struct discovery *d;
     struct lookup *lk;
+    struct controllers *controllers;
     struct discovery_client *c;
     unsigned synced, lost, reports;
     bool closed;
@@ -180,13 +183,22 @@ static struct discovery_client_options quick(void)
 static void rig_init(struct rig *r, struct discovery_client_options o,
                      unsigned fakes, struct tls_settings *first)
 {
+    struct text list;
+    struct error e;
     *r = (struct rig){0};
     turner_init(&r->t);
+    text_init(&list, 1024);
     for (unsigned i = 0; i < fakes; i++) {
+        char at[ADDRESS_TEXT];
         fake_start(&r->fakes[i], &r->t, i ? server_tls : first);
-        o.controllers[i] = *http_server_address(r->fakes[i].server);
+        slice a = address_format(http_server_address(r->fakes[i].server), at);
+        text_printf(&list, "%s%.*s", i ? "," : "", FMT(a));
     }
-    o.controllers_len = fakes;
+    assert_int_equal(controllers_new(&r->controllers, &r->t.loop,
+                                     text_slice(&list), NULL, &e),
+                     OK);
+    text_fini(&list);
+    o.controllers = r->controllers;
     r->d = discovery_new(&r->t.loop, NULL);
     r->lk = lookup_new(r->d, &r->t.loop, NULL);
     r->c = discovery_client_new(&r->t.loop, r->d, &o, &client_events, r);
@@ -207,6 +219,7 @@ static void rig_fini(struct rig *r)
         discovery_client_close(r->c);
     lookup_close(r->lk, on_closed, r);
     TURN_UNTIL(&r->t, r->closed);
+    controllers_free(r->controllers);
     discovery_free(r->d);
     for (int i = 0; i < 2; i++)
         if (r->fakes[i].server)
@@ -522,6 +535,62 @@ static void test_sweep(void **state)
     }
 }
 
+/* The way to the controller breaks after so many bytes, for good: it is in sync
+ * or not, and goes on trying; views stay. */
+static bool cut_at(enum cut_how how, size_t bytes)
+{
+    struct rig r;
+    struct cut cut;
+    char at[ADDRESS_TEXT];
+    struct error e;
+    struct discovery_client_options o = quick();
+    if (how == CUT_STALL)
+        o.connect_timeout = o.silence = 60 * NSEC_PER_MSEC;
+    rig_init(&r, o, 1, server_tls);
+    struct fake *f = &r.fakes[0];
+    discovery_client_close(r.c);
+    cut_open(&cut, &r.t.loop, http_server_address(f->server), how, bytes);
+    controllers_free(r.controllers);
+    assert_int_equal(controllers_new(&r.controllers, &r.t.loop,
+                                     address_format(cut_address(&cut), at),
+                                     NULL, &e),
+                     OK);
+    o.controllers = r.controllers;
+    r.c = discovery_client_new(&r.t.loop, r.d, &o, &client_events, &r);
+    discovery_client_set_tls(r.c, client_tls);
+    bool said = false;
+    int64_t end = clock_mono_ns() + 20 * NSEC_PER_SEC;
+    while (!r.synced && discovery_client_stats(r.c).failures < 2 &&
+           clock_mono_ns() < end) {
+        turn(&r.t);
+        if (f->x && !said && heard(f, "\"subscribe\""))
+            say_view(f, workload_of("shop"));
+        said |= f->x && heard(f, "\"subscribe\"");
+    }
+    bool whole = r.synced > 0;
+    assert_true(whole || discovery_client_stats(r.c).failures >= 2);
+    assert_int_equal(discovery_get(r.d, VIEW_WORKLOAD, SLICE_NONE) != NULL,
+                     whole);
+    if (!whole)
+        assert_int_equal(r.lost, 0);
+    cut_close(&cut);
+    rig_fini(&r);
+    return !whole;
+}
+
+static void test_cut_at_every_byte(void **state)
+{
+    struct error e;
+    (void)state;
+    assert_int_equal(log_set_levels(SLICE("error"), &e), OK);
+    for (int how = 0; how < CUT_HOWS; how++) {
+        size_t n = 0;
+        while (cut_at((enum cut_how)how, n))
+            n += how == CUT_STALL ? 1499 : 211;
+        assert_true(n > 2000);
+    }
+}
+
 static int make_identities(void **state)
 {
     struct ca *ca = ids_ca(SLICE("test"));
@@ -558,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_ended),
         cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, make_identities, free_identities);
 }

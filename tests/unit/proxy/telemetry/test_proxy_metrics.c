@@ -65,6 +65,7 @@ static const char golden[] =
                              "proxy_retries_total 10\n"
                              "proxy_detect_timeouts_total 8\n"
                              "proxy_unknown_destinations_total 9\n"
+                             "proxy_over_limit_destinations_total 14\n"
                              "proxy_certificate_expiry_timestamp_seconds 1700000000\n"
                              "proxy_certificate_renewals_total{result=\"ok\"} 3\n"
                              "proxy_certificate_renewals_total{result=\"failed\"} 1\n"
@@ -162,7 +163,7 @@ static void test_well_formed(void **state)
         char after = line.ptr[family.len];
         assert_true(after == '{' || after == ' ' || after == '_');
     }
-    assert_int_equal(families, 32);
+    assert_int_equal(families, 33);
     text_fini(&page);
     rig_fini(&r);
 }

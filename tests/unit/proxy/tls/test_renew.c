@@ -10,10 +10,12 @@
 #include <cmocka.h>
 
 #include "lib/base/file.h"
+#include "lib/base/log.h"
 #include "lib/mesh/wire.h"
 #include "proxy/tls/renew.h"
 #include "tests/unit/http/ids.h"
 #include "tests/unit/http/talk.h"
+#include "tests/unit/net/cut.h"
 
 static const slice controller = SLICE_INIT("spiffe://test/tulle/controller");
 static const slice web = SLICE_INIT("spiffe://test/ns/shop/sa/web");
@@ -131,6 +133,7 @@ struct rig {
     struct fake f;
     struct identity *id;
     struct renew *renew;
+    struct controllers *controllers;
     struct renew_options opt;
     char dir[64], token_file[96];
     unsigned heard, closed;
@@ -140,6 +143,7 @@ struct rig {
 static void rig_init(struct rig *r, slice server_name)
 {
     struct error e;
+    char at[ADDRESS_TEXT];
     *r = (struct rig){.opt = renew_defaults};
     turner_init(&r->t);
     text_init(&r->f.body, 1 << 20);
@@ -160,8 +164,10 @@ static void rig_init(struct rig *r, slice server_name)
     assert_int_equal(
         file_write_atomic(slice_str(r->token_file), SLICE("first\n"), 0600, &e),
         OK);
-    r->opt.controllers[0] = *http_server_address(r->f.server);
-    r->opt.controllers_len = 1;
+    slice list = address_format(http_server_address(r->f.server), at);
+    assert_int_equal(
+        controllers_new(&r->controllers, &r->t.loop, list, NULL, &e), OK);
+    r->opt.controllers = r->controllers;
     r->opt.bundle_pem = ca_cert_pem(r->f.ca);
     r->opt.token_file = slice_str(r->token_file);
     r->opt.backoff_min = NSEC_PER_MSEC;
@@ -180,6 +186,7 @@ static void rig_fini(struct rig *r)
 {
     if (r->renew)
         renew_close(r->renew);
+    controllers_free(r->controllers);
     http_server_close(r->f.server);
     identity_free(r->id);
     turner_fini(&r->t);
@@ -367,7 +374,7 @@ static void test_bad_options(void **state)
                      ERR_INVALID);
     assert_non_null(strstr(e.text, "roots"));
     r.opt.bundle_pem = ca_cert_pem(r.f.ca);
-    r.opt.controllers_len = 0;
+    r.opt.controllers = NULL;
     assert_int_equal(renew_start(&r.renew, &r.t.loop, &r.opt, r.id, &e),
                      ERR_INVALID);
     assert_non_null(strstr(e.text, "controller"));
@@ -391,6 +398,50 @@ static void test_sweep(void **state)
     }
 }
 
+/* The way to the controller breaks after so many bytes, for good: a certificate
+ * is whole or none, and it goes on trying. */
+static bool cut_at(enum cut_how how, size_t bytes)
+{
+    struct rig r;
+    struct cut cut;
+    char at[ADDRESS_TEXT];
+    struct error e;
+    rig_init(&r, controller);
+    cut_open(&cut, &r.t.loop, http_server_address(r.f.server), how, bytes);
+    controllers_free(r.controllers);
+    assert_int_equal(controllers_new(&r.controllers, &r.t.loop,
+                                     address_format(cut_address(&cut), at),
+                                     NULL, &e),
+                     OK);
+    r.opt.controllers = r.controllers;
+    if (how == CUT_STALL)
+        r.opt.timeout = 100 * NSEC_PER_MSEC;
+    rig_start(&r);
+    TURN_UNTIL(&r.t, issued(&r, 1) || renew_stats(r.renew).failures >= 2);
+    bool whole = issued(&r, 1);
+    assert_int_equal(identity_now(r.id) != NULL, whole);
+    assert_true(whole || cut.done || how == CUT_STALL); /* a slow machine */
+    renew_close(r.renew);
+    r.renew = NULL;
+    cut_close(&cut);
+    TURN_UNTIL(&r.t, http_server_connections(r.f.server) == 0);
+    rig_fini(&r);
+    return !whole;
+}
+
+static void test_cut_at_every_byte(void **state)
+{
+    struct error e;
+    (void)state;
+    assert_int_equal(log_set_levels(SLICE("error"), &e), OK);
+    for (int how = 0; how < CUT_HOWS; how++) {
+        size_t n = 0;
+        while (cut_at((enum cut_how)how, n))
+            n += how == CUT_STALL ? 1499 : 211;
+        assert_true(n > 2000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_bundle),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
