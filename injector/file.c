@@ -327,6 +327,14 @@ static enum status gather(const struct document *d, size_t round,
     return OK;
 }
 
+static enum status not_in_place(struct job *j, const struct document *d)
+{
+    return error_set(
+        j->e, ERR_INVALID,
+        "%.*s:%u: written in a way that cannot be changed in place",
+        FMT(j->source), d->part->line);
+}
+
 /* One round: `*text` becomes the next one. */
 static enum status edit_once(struct job *j, const struct document *d,
                              const change_list *changes, struct text *text)
@@ -337,6 +345,8 @@ static enum status edit_once(struct job *j, const struct document *d,
     enum status rc = yaml_tree_read(&part, j->source, &t, j->e);
 
     text_init(&next, OUTPUT_MAX);
+    if (rc && rc != ERR_TOO_BIG) /* our own change broke it */
+        rc = not_in_place(j, d);
     if (!rc)
         rc = yaml_edit(t, changes->at, changes->len, &next, j->e);
     yaml_tree_free(t);
@@ -437,11 +447,7 @@ static enum status check(struct job *j, const struct document *d,
     yaml_tree_free(t);
     if (rc == ERR_TOO_BIG)
         return error_set(j->e, rc, "%s", why.text);
-    return good ? OK
-                : error_set(j->e, ERR_INVALID,
-                            "%.*s:%u: written in a way that cannot be changed "
-                            "in place",
-                            FMT(j->source), d->part->line);
+    return good ? OK : not_in_place(j, d);
 }
 
 /* --- all of it --- */

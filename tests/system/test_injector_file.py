@@ -220,7 +220,7 @@ spec:
      POD.replace(b"spec:\n  containers: [{name: a}]", b"spec: *s"),
      "an alias (*) stands where something is to be added: write it out"),
     (POD.replace(b"  containers", b"  ? initContainers\n  : []\n  containers"),
-     "standard input:6: a key written like this cannot be edited"),
+     "standard input:5: a key written like this cannot be edited"),
     (POD.replace(b"containers", b"initContainers: []\n  initContainers: []\n"
                  b"  containers"), "given twice"),
     (b"x: &a [*a]\n" + POD, "an alias inside of what it stands for"),
