@@ -19,6 +19,7 @@ enum { PREFIX_MAX = 64, PODS_MAX = 20000, OUTPUT_MAX = 64 << 20 };
 
 struct found { /* a pod, or the template of one */
     char prefix[PREFIX_MAX];
+    const char *kind;        /* of the object around it */
     struct json pod;         /* in the document as it was */
     struct json_doc *wanted; /* NULL: as it was */
     struct inject_result result;
@@ -111,7 +112,7 @@ static enum status find_pod(struct job *j, struct document *d, struct json obj,
                             slice kind, const char *at)
 {
     const struct kind *k = kind_of(kind);
-    struct found f = {.done = false};
+    struct found f = {.kind = k ? k->name : NULL};
     int n;
 
     if (!k)
@@ -222,29 +223,31 @@ static slice namespace_of(const struct job *j, struct json object)
     return slice_empty(ns) ? j->opt->ns : ns;
 }
 
-static void say(struct job *j, struct json object, slice ns, const char *what,
-                slice why)
+static void say(struct job *j, const struct found *f, struct json object,
+                slice ns, const char *what, slice why)
 {
-    slice kind = text_of(object, "kind"),
-          name = text_of(json_get(object, "metadata"), "name");
+    slice name = text_of(json_get(object, "metadata"), "name");
     char line[1024];
 
     if (!j->opt->report)
         return;
-    snprintf(line, sizeof line, "%.*s/%.*s/%.*s: %s%s%.*s", FMT(ns), FMT(kind),
+    snprintf(line, sizeof line, "%.*s/%s/%.*s: %s%s%.*s", FMT(ns), f->kind,
              FMT(name), what, slice_empty(why) ? "" : ": ", FMT(why));
     j->opt->report(j->opt->arg, line);
 }
 
+/* A sentence about the document knows the line already. */
 static enum status refuse(struct job *j, struct json object,
                           const struct found *f)
 {
     slice name = text_of(json_get(object, "metadata"), "name");
+    slice why = slice_str(f->result.why.text);
 
-    return error_set(j->e, ERR_INVALID, "%.*s:%u: %.*s %.*s: %s",
-                     FMT(j->source), json_line(f->pod),
-                     FMT(text_of(object, "kind")), FMT(name),
-                     f->result.why.text);
+    if (slice_starts(why, j->source))
+        return error_set(j->e, ERR_INVALID, "%.*s", FMT(why));
+    return error_set(j->e, ERR_INVALID, "%.*s:%u: %s %.*s: %.*s",
+                     FMT(j->source), json_line(f->pod), f->kind, FMT(name),
+                     FMT(why));
 }
 
 static void tell(struct job *j, struct json object, slice ns,
@@ -259,11 +262,11 @@ static void tell(struct job *j, struct json object, slice ns,
     const struct inject_result *r = &f->result;
     bool nothing = r->verdict == VERDICT_INJECT && r->patch.ops.len == 0;
 
-    say(j, object, ns, nothing ? "injected already" : words[r->verdict],
+    say(j, f, object, ns, nothing ? "injected already" : words[r->verdict],
         r->verdict == VERDICT_INJECT ? SLICE_NONE : slice_str(r->why.text));
     for (unsigned i = 0; i < r->notes.len; i++)
         if (r->notes.at[i].kind != NOTE_POD)
-            say(j, object, ns, "warning", r->notes.at[i].text);
+            say(j, f, object, ns, "warning", r->notes.at[i].text);
 }
 
 static enum status decide(struct job *j, struct document *d, struct found *f)
@@ -324,6 +327,14 @@ static enum status gather(const struct document *d, size_t round,
     return OK;
 }
 
+static enum status not_in_place(struct job *j, const struct document *d)
+{
+    return error_set(
+        j->e, ERR_INVALID,
+        "%.*s:%u: written in a way that cannot be changed in place",
+        FMT(j->source), d->part->line);
+}
+
 /* One round: `*text` becomes the next one. */
 static enum status edit_once(struct job *j, const struct document *d,
                              const change_list *changes, struct text *text)
@@ -334,6 +345,8 @@ static enum status edit_once(struct job *j, const struct document *d,
     enum status rc = yaml_tree_read(&part, j->source, &t, j->e);
 
     text_init(&next, OUTPUT_MAX);
+    if (rc && rc != ERR_TOO_BIG) /* our own change broke it */
+        rc = not_in_place(j, d);
     if (!rc)
         rc = yaml_edit(t, changes->at, changes->len, &next, j->e);
     yaml_tree_free(t);
@@ -371,18 +384,16 @@ static enum status edit(struct job *j, const struct document *d,
 
 /* --- comparing --- */
 
-static const struct found *found_at(const struct document *d, struct json v)
-{
-    for (size_t i = 0; i < d->pods.len; i++)
-        if (d->pods.at[i].pod.node == v.node)
-            return &d->pods.at[i];
-    return NULL;
-}
+/* Walks both documents; pods come in the order in which they were found. */
+struct compared {
+    const struct document *d;
+    size_t next;
+};
 
-static bool as_meant(const struct document *d, struct json was, struct json is,
+static bool as_meant(struct compared *c, struct json was, struct json is,
                      size_t levels);
 
-static bool members_as_meant(const struct document *d, struct json was,
+static bool members_as_meant(struct compared *c, struct json was,
                              struct json is, size_t levels)
 {
     struct json k = json_first(is);
@@ -392,7 +403,7 @@ static bool members_as_meant(const struct document *d, struct json was,
     for (struct json i = json_first(was); json_present(i);
          i = json_next(i), k = json_next(k))
         if (!slice_eq(json_name(i), json_name(k)) ||
-            !as_meant(d, i, k, levels - 1))
+            !as_meant(c, i, k, levels - 1))
             return false;
     return true;
 }
@@ -400,19 +411,19 @@ static bool members_as_meant(const struct document *d, struct json was,
 /* Pods are at most six levels deep (items, n, spec, jobTemplate, spec,
  * template); below that nothing has changed. */
 /* NOLINTNEXTLINE(misc-no-recursion): `levels` ends it */
-static bool as_meant(const struct document *d, struct json was, struct json is,
+static bool as_meant(struct compared *c, struct json was, struct json is,
                      size_t levels)
 {
-    const struct found *f = levels ? found_at(d, was) : NULL;
-    bool whole = !levels || json_type(was) != json_type(is) ||
-                 (json_type(was) != JSON_OBJECT &&
-                  json_type(was) != JSON_ARRAY);
+    const struct found *f = NULL;
 
+    if (c->next < c->d->pods.len && c->d->pods.at[c->next].pod.node == was.node)
+        f = &c->d->pods.at[c->next++];
     if (f && f->wanted)
         return patch_same(json_root(f->wanted), is);
-    if (f || whole)
+    if (f || !levels || json_type(was) != json_type(is) ||
+        (json_type(was) != JSON_OBJECT && json_type(was) != JSON_ARRAY))
         return patch_same(was, is);
-    return members_as_meant(d, was, is, levels);
+    return members_as_meant(c, was, is, levels);
 }
 
 static enum status check(struct job *j, const struct document *d,
@@ -421,6 +432,7 @@ static enum status check(struct job *j, const struct document *d,
     enum { POD_LEVELS = 6 };
     const struct yaml_part part = {text_slice(text), d->part->line};
     struct yaml_tree *t = NULL;
+    struct compared c = {.d = d};
     struct json_doc *is = NULL;
     struct error why;
     bool good;
@@ -428,14 +440,14 @@ static enum status check(struct job *j, const struct document *d,
 
     if (!rc)
         rc = yaml_tree_json(t, &is, &why);
-    good = !rc && as_meant(d, json_root(d->doc), json_root(is), POD_LEVELS + 1);
+    good = !rc &&
+           as_meant(&c, json_root(d->doc), json_root(is), POD_LEVELS + 1) &&
+           c.next == d->pods.len;
     json_free(is);
     yaml_tree_free(t);
-    return good ? OK
-                : error_set(j->e, ERR_INVALID,
-                            "%.*s:%u: written in a way that cannot be changed "
-                            "in place",
-                            FMT(j->source), d->part->line);
+    if (rc == ERR_TOO_BIG)
+        return error_set(j->e, rc, "%s", why.text);
+    return good ? OK : not_in_place(j, d);
 }
 
 /* --- all of it --- */

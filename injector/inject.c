@@ -127,11 +127,15 @@ static slice first_container(struct json pod)
     return json_opt_string(c, "name", &name, &ignored) ? SLICE_NONE : name;
 }
 
+/* Which ports pass by the proxy is settled with the pod's rules: the controller
+ * must not take it from a namespace that changes later, or from a default that it
+ * does not know. */
 static enum status annotate(struct injection *i, struct error *e)
 {
     const struct patch_annotation want[] = {
         {ANNOTATION_INJECTED, i->in->settings->site.version, false},
         {ANNOTATION_DEFAULT_CONTAINER, first_container(i->in->pod), true},
+        {ANNOTATION_SKIP_INBOUND_PORTS, i->settings.skip_inbound_ports, true},
         {ANNOTATION_NOT_INJECTED, SLICE_NONE, false},
     };
 

@@ -318,7 +318,11 @@ enum status overrides_check(struct overrides *o, struct arena *arena,
         const struct row *r = &rows[i];
         slice *v = value_of(o, r), given = *v;
 
-        if (slice_empty(given) || !spell(r, given, arena, v))
+        if (slice_empty(given)) {
+            *v = SLICE("");
+            continue;
+        }
+        if (!spell(r, given, arena, v))
             continue;
         complain(e, "", r->annotation + sizeof ANNOTATION_PREFIX - 1, r, given);
         return ERR_INVALID;

@@ -167,7 +167,7 @@ static enum status annotation(struct patch *p, struct json annotations,
     enum status rc = OK;
 
     escape(a->name, name, sizeof name);
-    if (slice_empty(a->value)) {
+    if (!a->value.ptr) {
         if (json_present(is))
             rc = patch_push(p, PATCH_REMOVE, SLICE_NONE, e,
                             "/metadata/annotations/%s", name);
@@ -204,7 +204,8 @@ static enum status all_annotations(struct patch *p, struct json pod,
         json_write_object(&w);
     }
     for (size_t i = 0; i < n; i++)
-        json_member_text(&w, want[i].name, want[i].value);
+        if (want[i].value.ptr)
+            json_member_string(&w, want[i].name, want[i].value);
     json_write_object_end(&w);
     if (!metadata)
         json_write_object_end(&w);

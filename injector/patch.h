@@ -41,7 +41,7 @@ bool patch_same(struct json a, struct json b);
 
 struct patch_annotation {
     const char *name;
-    slice value; /* empty: no annotation of that name */
+    slice value; /* without a pointer: no annotation of that name */
     bool keep;   /* what is there stays */
 };
 /* Adds, changes and removes until it is so. */

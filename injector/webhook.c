@@ -38,6 +38,7 @@ struct webhook_call {
     struct webhook *webhook;
     struct exchange *x; /* NULL: over */
     enum call_state state;
+    bool ended; /* freed after this pass */
     struct text body;
     struct review review;
     struct reap reap;
@@ -70,8 +71,9 @@ static void call_end(struct webhook_call *c)
 {
     struct webhook *w = c->webhook;
 
-    if (c->x || c->state == CALL_ASKING)
+    if (c->ended || c->x || c->state == CALL_ASKING)
         return;
+    c->ended = true;
     list_remove(&c->node);
     w->bodies -= c->body.len;
     w->numbers.running--;

@@ -411,15 +411,16 @@ static enum status start(struct proxy *p, struct error *e)
     dopt.max_keys = (uint32_t)p->config->max_destinations;
     p->discovery = discovery_new(&p->loop, &dopt);
     p->identity = identity_new(&p->loop);
-    rc = start_workers(p, e);
+    /* First: who is told to go before all is there does go, and well. */
+    rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
+    if (!rc)
+        rc = start_workers(p, e);
     if (!rc)
         rc = start_pages(p, e);
     if (!rc)
         rc = start_health(p, e);
     if (!rc)
         rc = start_session(p, e);
-    if (!rc)
-        rc = signals_start(&p->signals, &p->loop, on_signal, p, e);
     if (!rc)
         rc = run_workers(p, e);
     return rc;

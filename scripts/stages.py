@@ -236,7 +236,7 @@ def demo(run):
 
 
 def cluster(run):
-    script(run, "cluster tests", ["tests/cluster/run"], 40, tests="pytest")
+    script(run, "cluster tests", ["tests/cluster/run"], 55, tests="pytest")
 
 
 GROUPS = {"house": house_checks, "unit": unit, "tsan": tsan, "system": system,

@@ -179,13 +179,15 @@ static void by_certificate(struct issue_job *j, const struct tls_peer *peer)
 {
     struct proof p = {.kind = PROOF_CERTIFICATE};
     struct error e;
-    enum status rc = OK;
+    enum status rc;
 
-    if (!peer || slice_empty(peer->name))
+    if (!peer || slice_empty(peer->name)) {
         rc = error_set(&e, ERR_DENIED,
                        "neither a token nor a client certificate");
-    if (!rc)
-        rc = check_request(j, &e);
+        finish(j, rc, NULL, &e);
+        return;
+    }
+    rc = check_request(j, &e);
     if (rc) {
         finish(j, rc, NULL, &e);
         return;

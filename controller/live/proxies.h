@@ -22,20 +22,20 @@ struct proxies *proxies_new(struct loop *l, const struct publisher *p,
 /* Stops looking. NULL is ignored. */
 void proxies_free(struct proxies *p);
 
-/* What another replica says. `replica` > 0 is the caller's number for it. */
+/* What another replica says. `key` is "ns/pod". `replica` > 0 is the caller's number for it. */
 void proxies_put(struct proxies *p, unsigned replica,
                  const struct proxy_state *s);
-void proxies_del(struct proxies *p, unsigned replica, slice pod);
+void proxies_del(struct proxies *p, unsigned replica, slice key);
 /* The replica is gone: so is all that it said. */
 void proxies_forget(struct proxies *p, unsigned replica);
 
 /* What one replica (0: here) says; NULL: nothing. Borrows until the next
  * change. */
 const struct proxy_state *proxies_at(const struct proxies *p, unsigned replica,
-                                     slice pod);
+                                     slice key);
 /* Of the pod with this UID (empty: any). NULL: no session anywhere, as far as we
  * know, for PROXY_GRACE. Borrows until the next change. */
-const struct proxy_state *proxies_find(const struct proxies *p, slice pod,
+const struct proxy_state *proxies_find(const struct proxies *p, slice key,
                                        slice uid);
 /* Walks those with a session here (replica 0) or all of a replica's; start with
  * *i = 0. */

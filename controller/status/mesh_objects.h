@@ -28,8 +28,8 @@ CHECKED enum status mesh_objects_start(struct mesh_objects **out,
                                        struct error *e);
 /* The registry is whole now: looks at everything. */
 void mesh_objects_look(struct mesh_objects *m);
-/* Something of the proxy of this pod ("ns/pod") changed. */
-void mesh_objects_touch(struct mesh_objects *m, slice pod);
+/* Something of the proxy of this pod (`key`: "ns/pod") changed. */
+void mesh_objects_touch(struct mesh_objects *m, slice key);
 void mesh_objects_lead(struct mesh_objects *m, bool leading);
 /* Objects that are not as they should be, as far as we know. */
 size_t mesh_objects_behind(const struct mesh_objects *m);

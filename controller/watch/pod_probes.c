@@ -5,8 +5,9 @@
 #include "controller/watch/decode.h"
 #include "lib/base/vec.h"
 #include "lib/mesh/labels.h"
+#include "lib/mesh/probe_path.h"
 
-enum { PROBES_MAX = 256, IPS_MAX = 16, PATH_MAX_BYTES = 1024 };
+enum { PROBES_MAX = 256, IPS_MAX = 16 };
 
 typedef VEC(struct pod_probe) probe_list;
 
@@ -40,23 +41,18 @@ static enum status decode_port(struct json v, struct json container,
     return rc;
 }
 
-/* As the kubelet asks: with a slash before it. */
 static enum status keep_path(struct record *r, struct json v, slice path,
                              slice *out, struct error *e)
 {
-    char slashed[PATH_MAX_BYTES + 1] = "/";
+    struct text target;
+    enum status rc = OK;
 
-    if (path.len > PATH_MAX_BYTES)
-        return json_error(v, ERR_TOO_BIG, e, "more than %d bytes",
-                          PATH_MAX_BYTES);
-    if (!slice_starts(path, SLICE("/"))) {
-        if (path.len)
-            memcpy(slashed + 1, path.ptr, path.len);
-        path = slice_of(slashed, path.len + 1);
-    }
-    return arena_copy(&r->arena, path, out)
-               ? json_error(v, ERR_TOO_BIG, e, "the object is too large")
-               : OK;
+    text_init(&target, PROBE_TARGET_MAX);
+    probe_path_write(path, &target);
+    if (target.failed || arena_copy(&r->arena, text_slice(&target), out))
+        rc = json_error(v, ERR_TOO_BIG, e, "the path is too long");
+    text_fini(&target);
+    return rc;
 }
 
 static bool known(const probe_list *list, const struct pod_probe *p)

@@ -23,8 +23,6 @@
  * connection closed; a broken connection breaks the exchange. */
 #include "lib/http/h1_conn.h"
 
-#include <assert.h>
-
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
@@ -56,7 +54,7 @@ static void free_exchange(struct reap *r)
     mem_free(hx);
 }
 
-static struct exchange *new_exchange(struct h1_conn *h)
+struct exchange *h1_exchange_new(struct h1_conn *h)
 {
     struct h1_exchange *hx = mem_alloc(sizeof *hx);
     exchange_init(&hx->x, &h1_carrier, h->c.loop, h->c.server, ARENA_MAX);
@@ -156,8 +154,6 @@ void h1_arm(struct h1_conn *h)
     timer_set(&h->c.loop->timers, &h->timer, loop_now(h->c.loop) + wait);
 }
 
-static void refuse(struct h1_conn *h, unsigned status, const char *why);
-
 static void on_discard_timer(struct h1_conn *h)
 {
     int64_t now = loop_now(h->c.loop), limit = h->c.limits->body_timeout;
@@ -189,7 +185,7 @@ static void on_timer(struct timer *t)
         return;
     }
     if (!h->x) {
-        refuse(h, 408, "head not complete in time");
+        h1_refuse_peer(h, 408, "head not complete in time");
         return;
     }
     if (!h->c.limits->body_timeout)
@@ -250,7 +246,7 @@ static void write_refusal(struct h1_conn *h, unsigned status,
     bufq_fini(&q);
 }
 
-static void refuse(struct h1_conn *h, unsigned status, const char *why)
+void h1_refuse_peer(struct h1_conn *h, unsigned status, const char *why)
 {
     enum reset_why broke = status == 431   ? RESET_LIMIT
                            : status == 408 ? RESET_TIMEOUT
@@ -280,11 +276,6 @@ static void refuse(struct h1_conn *h, unsigned status, const char *why)
 }
 
 /* ---- the end of an exchange ---- */
-
-static bool backlogged(const struct h1_conn *h)
-{
-    return stream_queued(h->c.stream) > H1_QUEUE_HIGH;
-}
 
 static void next_exchange(struct h1_conn *h)
 {
@@ -326,201 +317,6 @@ void h1_settle(struct h1_conn *h)
 
 /* ---- input ---- */
 
-static size_t take_request_head(struct h1_conn *h, slice in)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
-    struct h1_error err = {0};
-    size_t used = 0;
-
-    enum status rc = h1_parse_request(in, h->c.limits, &h->scanned, &head,
-                                      &used, &err);
-    if (rc == ERR_AGAIN)
-        return 0;
-    if (rc) {
-        refuse(h, err.status ? err.status : 400, err.why);
-        return 0;
-    }
-    h->scanned = 0;
-    h->peer_minor = head.minor;
-    h->method = head.method_id;
-    h->keep_alive = head.keep_alive && head.minor >= 1;
-    enum h1_framing framing = h1_request_framing(&head);
-    h1_body_init(&h->body, framing,
-                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
-    bool end = h->body.done || framing == H1_NO_BODY;
-    /* The bytes of the tunnel follow, if there is one. */
-    bool open = end && head.method_id == HTTP_CONNECT;
-    h->read_state = end ? H1_READ_WAIT : H1_READ_BODY;
-    h->expecting = head.expect_continue && !end;
-    struct exchange *x = new_exchange(h);
-    h1_arm(h);
-    h->c.events->on_exchange(&h->c, x);
-    exchange_got_head(x, &head, end && !open);
-    return used;
-}
-
-/* Bytes after the end of a response answer no request: never let the connection
- * carry another (threat: response-queue poisoning). */
-static void note_surplus(struct h1_conn *h, bool ended, size_t used, slice in)
-{
-    if (!h->c.server && ended && used < in.len)
-        h->keep_alive = false;
-}
-
-static size_t take_response_head(struct h1_conn *h, slice in)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct head head = {.headers = {.at = fields, .cap = HTTP_HEADERS_MAX}};
-    struct h1_error err = {0};
-    size_t used = 0;
-    struct exchange *x = &h->x->x;
-
-    assert(h->x); /* may_take() saw to it */
-    enum status rc = h1_parse_response(in, h->c.limits, h->method, &h->scanned,
-                                       &head, &used, &err);
-    if (rc == ERR_AGAIN)
-        return 0;
-    if (rc || (head.status == 101 && !x->upgrade)) {
-        refuse(h, rc == ERR_TOO_BIG ? 431 : 400, err.why);
-        return 0;
-    }
-    h->scanned = 0;
-    if (head.status < 200 && head.status != 101) {
-        exchange_got_head(x, &head, false);
-        return used;
-    }
-    bool tunnel = exchange_grants_tunnel(x, &head);
-    if (x->connect) {
-        h1_tunnel_answered(h, tunnel);
-        if (h->c.closed)
-            return used;
-    }
-    h->keep_alive = head.keep_alive && head.minor >= 1;
-    enum h1_framing framing = h1_response_framing(&head, h->method);
-    h1_body_init(&h->body, framing,
-                 head.content_length > 0 ? (uint64_t)head.content_length : 0);
-    bool end = !tunnel && (framing == H1_NO_BODY || h->body.done);
-    if (framing == H1_UNTIL_CLOSE)
-        h->keep_alive = false;
-    note_surplus(h, end, used, in);
-    h->read_state = tunnel ? H1_READ_TUNNEL
-                           : (end ? H1_READ_WAIT : H1_READ_BODY);
-    exchange_got_head(x, &head, end);
-    return used;
-}
-
-/* The message was read to its end, and what follows is another, or a tunnel that
- * was granted before. */
-static void message_read(struct h1_conn *h)
-{
-    bool tunnel = h->c.server && h->x->x.tunnel;
-    h->read_state = tunnel ? H1_READ_TUNNEL : H1_READ_WAIT;
-}
-
-static void give_trailers(struct h1_conn *h, slice section)
-{
-    struct header fields[HTTP_HEADERS_MAX];
-    struct headers trailers = {.at = fields, .cap = HTTP_HEADERS_MAX};
-    struct h1_error err = {0};
-    message_read(h);
-    if (section.len &&
-        h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
-        refuse(h, err.status ? err.status : 400, err.why);
-        return;
-    }
-    if (trailers.len)
-        exchange_got_trailers(&h->x->x, &trailers);
-    else
-        exchange_got_body(&h->x->x, SLICE_NONE, true);
-}
-
-/* One step of a body; *more false when the decoder wants more bytes. */
-static size_t take_body(struct h1_conn *h, slice in, bool *more)
-{
-    struct h1_error err = {0};
-    struct exchange *x = &h->x->x;
-    slice data = SLICE_NONE;
-    size_t used = 0;
-
-    enum h1_body_event ev = h1_body_next(&h->body, in, h->c.limits, &used,
-                                         &data, &err);
-    note_surplus(h, h->body.done, used, in);
-    switch (ev) {
-    case H1_BODY_MORE:
-        *more = false;
-        break;
-    case H1_BODY_DATA:
-        h->owed += (uint32_t)data.len;
-        h->expecting = false;
-        if (h->body.done)
-            message_read(h);
-        exchange_got_body(x, data, h->body.done);
-        break;
-    case H1_BODY_TRAILERS:
-        give_trailers(h, data);
-        break;
-    case H1_BODY_END:
-        message_read(h);
-        exchange_got_body(x, SLICE_NONE, true);
-        break;
-    case H1_BODY_BAD:
-        refuse(h, err.status ? err.status : 400, err.why);
-        break;
-    }
-    return used;
-}
-
-static size_t take_tunnel(struct h1_conn *h, slice in)
-{
-    h->owed += (uint32_t)in.len;
-    exchange_got_body(&h->x->x, in, false);
-    return in.len;
-}
-
-/* True while input may be parsed. */
-static bool may_take(const struct h1_conn *h)
-{
-    if (h->c.closed || h->owed > h->c.limits->body_window)
-        return false;
-    switch (h->read_state) {
-    case H1_READ_HEAD:
-        return h->c.server ? !backlogged(h) && !h->x : h->x != NULL;
-    case H1_READ_BODY:
-    case H1_READ_TUNNEL:
-        return h->x != NULL;
-    default:
-        return false;
-    }
-}
-
-/* Parses from `in`; returns how much was used. */
-static size_t take(struct h1_conn *h, slice in)
-{
-    size_t used = 0;
-    bool more = true;
-    while (more && used < in.len && may_take(h)) {
-        slice rest = slice_sub(in, used, in.len);
-        size_t n = 0;
-        uint8_t state = h->read_state;
-        if (state == H1_READ_HEAD) {
-            n = h->c.server ? take_request_head(h, rest)
-                            : take_response_head(h, rest);
-            more = n > 0;
-        } else if (state == H1_READ_BODY) {
-            n = take_body(h, rest, &more);
-        } else {
-            n = take_tunnel(h, rest);
-        }
-        used += n;
-        if (!h->c.closed && h->x && h->x->x.over)
-            break;
-        if (!h->c.closed)
-            h1_settle(h);
-    }
-    return used;
-}
-
 static void hold(struct h1_conn *h, slice rest)
 {
     size_t need = h->held_len + rest.len;
@@ -549,7 +345,7 @@ static void set_reading(struct h1_conn *h)
 {
     bool on = !h->input_ended && h->owed <= h->c.limits->body_window &&
               h->held_len <= h->c.limits->head_bytes;
-    if (h->c.server && h->read_state == H1_READ_HEAD && backlogged(h))
+    if (h->c.server && h->read_state == H1_READ_HEAD && h1_backlogged(h))
         on = false;
     if (h->read_state == H1_READ_DISCARD)
         on = !h->input_ended && h->discarded <= DISCARD_MAX;
@@ -607,8 +403,8 @@ void h1_resume(struct h1_conn *h)
     if (h->c.closed || h->input_running)
         return;
     h->input_running = true;
-    while (h->held_len && may_take(h)) {
-        size_t used = take(h, slice_of(h->held, h->held_len));
+    while (h->held_len && h1_may_take(h)) {
+        size_t used = h1_take(h, slice_of(h->held, h->held_len));
         if (h->c.closed)
             return;
         if (used == 0)
@@ -616,7 +412,7 @@ void h1_resume(struct h1_conn *h)
         drop_held(h, used);
     }
     bool surplus = !h->c.server && h->read_state == H1_READ_WAIT;
-    if (h->input_ended && (h->held_len == 0 || may_take(h) || surplus) &&
+    if (h->input_ended && (h->held_len == 0 || h1_may_take(h) || surplus) &&
         h->read_state != H1_READ_DISCARD)
         input_end(h);
     h->input_running = false;
@@ -646,7 +442,7 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
     size_t used = 0;
     if (h->held_len == 0) {
         h->input_running = true;
-        used = take(h, in);
+        used = h1_take(h, in);
         if (h->c.closed)
             return;
         h->input_running = false;
@@ -733,7 +529,7 @@ static struct exchange *h1_open(struct http_conn *c)
         return NULL;
     h->keep_alive = true;
     h->progress = loop_now(c->loop);
-    return new_exchange(h);
+    return h1_exchange_new(h);
 }
 
 static void h1_drain(struct http_conn *c)

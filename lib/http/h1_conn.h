@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h1_conn.c (input, life) and h1_send.c (output) share. Not for others:
+/* What h1_conn.c (life), h1_take.c (input) and h1_send.c (output) share. Not for others:
  * conn.h is the interface. */
 #ifndef TULLE_HTTP_H1_CONN_H
 #define TULLE_HTTP_H1_CONN_H
@@ -57,6 +57,21 @@ extern const struct carrier h1_carrier;
 
 enum { H1_QUEUE_HIGH = 65536 }; /* bytes queued below: no new exchange */
 
+static inline bool h1_backlogged(const struct h1_conn *h)
+{
+    return stream_queued(h->c.stream) > H1_QUEUE_HIGH;
+}
+
+/* The next exchange; the connection is between two. */
+struct exchange *h1_exchange_new(struct h1_conn *h);
+/* True while input may be parsed. */
+bool h1_may_take(const struct h1_conn *h);
+/* Parses from `in`; returns how much was used. The connection may be closed
+ * then. */
+size_t h1_take(struct h1_conn *h, slice in);
+/* Answers `status` if that is still possible, or breaks the connection. `why` is
+ * constant text. */
+void h1_refuse_peer(struct h1_conn *h, unsigned status, const char *why);
 /* Either direction made progress that may end the exchange. */
 void h1_settle(struct h1_conn *h);
 /* Input may go on: an exchange ended, credit came back. */

@@ -32,6 +32,13 @@ static void wire_free(struct reap *r)
     mem_free(CONTAINER_OF(r, struct wire, reap));
 }
 
+static void leave(struct wire *w)
+{
+    w->busy--;
+    if (w->closed && !w->busy)
+        loop_reap(w->loop, &w->reap, wire_free);
+}
+
 static void enter(struct wire *w, curl_socket_t fd, int events)
 {
     int running, left;
@@ -43,9 +50,7 @@ static void enter(struct wire *w, curl_socket_t fd, int events)
         if (m->msg == CURLMSG_DONE)
             w->events->on_end(m->easy_handle, m->data.result);
     w->events->on_left(w->owner);
-    w->busy--;
-    if (w->closed && !w->busy)
-        loop_reap(w->loop, &w->reap, wire_free);
+    leave(w);
 }
 
 /* --- sockets --- */
@@ -120,11 +125,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
 
 /* --- time --- */
 
-static void on_timer(struct timer *t)
-{
-    enter(CONTAINER_OF(t, struct wire, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
+/* libcurl does not say a time twice: called a moment too early it would do
+ * nothing, and never be called again. So we are rather late, count from the true
+ * time instead of the pass's, and ask when no time is set. */
 static int on_timeout(CURLM *multi, long ms, void *arg)
 {
     struct wire *w = arg;
@@ -134,8 +137,27 @@ static int on_timeout(CURLM *multi, long ms, void *arg)
         timer_stop(&w->loop->timers, &w->timer);
     else
         timer_set(&w->loop->timers, &w->timer,
-                  loop_now(w->loop) + ms * NSEC_PER_MSEC);
+                  clock_mono_ns() + (ms ? ms + 1 : 0) * NSEC_PER_MSEC);
     return 0;
+}
+
+static void ask_for_time(struct wire *w)
+{
+    long ms = -1;
+
+    if (w->multi && !timer_is_set(&w->timer) &&
+        !curl_multi_timeout(w->multi, &ms) && ms >= 0)
+        on_timeout(w->multi, ms, w);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct wire *w = CONTAINER_OF(t, struct wire, timer);
+
+    w->busy++;
+    enter(w, CURL_SOCKET_TIMEOUT, 0);
+    ask_for_time(w);
+    leave(w);
 }
 
 /* --- life --- */

@@ -3,9 +3,10 @@
  * a newer controller may add aside, is refused: the proxy keeps what it has and
  * says why in its nack. */
 #include "lib/mesh/identity.h"
+#include "lib/mesh/probe_path.h"
 #include "lib/mesh/wire_parts.h"
 
-enum { ZONE_MAX = 253, OBJECT_NAME_MAX = 253, PATH_MAX_BYTES = 1024 };
+enum { ZONE_MAX = 253, OBJECT_NAME_MAX = 253 };
 
 static enum status port_read(struct json v, struct workload_port *out,
                              struct error *e)
@@ -60,8 +61,9 @@ static enum status probe_read(struct json v, struct arena *a,
     if (rc)
         return rc;
     out->grpc = kind == 1;
-    return out->grpc ? OK
-                     : read_filled(v, "path", PATH_MAX_BYTES, a, &out->path, e);
+    return out->grpc
+               ? OK
+               : read_filled(v, "path", PROBE_TARGET_MAX, a, &out->path, e);
 }
 
 static enum status probes_read(struct json obj, struct arena *a,

@@ -186,7 +186,8 @@ static enum status replace_in_flow(struct editor *d, uint32_t i)
 
     if (n->start == n->end)
         text_add_char(&d->made, ' ');
-    render_flow(&d->render, d->value, column_of(d, start),
+    render_flow(&d->render, d->value,
+                is_spread(d, n->parent) ? child_column(d, n->parent) : 0,
                 is_spread(d, n->parent));
     splice(d, start, n->end);
     return OK;
@@ -526,11 +527,26 @@ static bool is_end(const struct editor *d, uint32_t list, const char *part)
             n == node(d, list)->count);
 }
 
+/* "? key": the key is not where its mapping begins. */
+static bool has_odd_keys(const struct editor *d, uint32_t mapping)
+{
+    uint32_t first = node(d, mapping)->first;
+    size_t at = node(d, first)->key_start;
+
+    if (node(d, mapping)->flow || !first)
+        return false;
+    while (at > 0 && d->t->text.ptr[at - 1] == ' ')
+        at--;
+    return at > 0 && d->t->text.ptr[at - 1] == '?';
+}
+
 static enum status act(struct editor *d, uint32_t parent, const char *part)
 {
     uint32_t i = child(d, parent, part);
     bool list = node(d, parent)->kind == YAML_SEQUENCE;
 
+    if (!list && has_odd_keys(d, parent))
+        return cannot(d, parent, "a key written like this cannot be edited");
     if (i && node(d, i)->named && (!list || d->change->kind != YAML_ADD))
         return cannot(d, i, "what has an anchor or a tag cannot be edited");
     switch (d->change->kind) {

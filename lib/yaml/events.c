@@ -17,6 +17,18 @@ enum status yaml_events_refuse(slice source, const yaml_parser_t *p,
                      p->context ? ", " : "", p->context ? p->context : "");
 }
 
+size_t yaml_events_input(yaml_parser_t *p, slice text)
+{
+    /* libyaml would count it as a column of the first line. */
+    size_t bom = slice_starts(text, SLICE("\xef\xbb\xbf")) ? 3 : 0;
+
+    text = slice_sub(text, bom, text.len);
+    yaml_parser_set_encoding(p, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(
+        p, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
+    return bom;
+}
+
 static enum status read_events(yaml_parser_t *parser, slice source,
                                yaml_event_fn *fn, void *arg, struct error *e)
 {
@@ -54,23 +66,21 @@ static bool many_tag_directives(slice text)
     return count > TAG_DIRECTIVES_MAX;
 }
 
-enum status yaml_events_read(slice text, slice source, yaml_event_fn *fn,
-                             void *arg, struct error *e)
+enum status yaml_events_read(slice text, slice source, size_t max,
+                             yaml_event_fn *fn, void *arg, struct error *e)
 {
     yaml_parser_t parser;
     enum status rc;
 
-    if (text.len > YAML_BYTES_MAX)
-        return error_set(e, ERR_TOO_BIG, "%.*s: %zu bytes, of at most %d",
-                         FMT(source), text.len, YAML_BYTES_MAX);
+    if (text.len > max)
+        return error_set(e, ERR_TOO_BIG, "%.*s: %zu bytes, of at most %zu",
+                         FMT(source), text.len, max);
     if (many_tag_directives(text))
         return error_set(e, ERR_TOO_BIG, "%.*s: too many %%TAG directives",
                          FMT(source));
     if (!yaml_parser_initialize(&parser))
         return error_set(e, ERR_RESOURCES, "%.*s: no memory", FMT(source));
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(
-        &parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
+    (void)yaml_events_input(&parser, text);
     rc = read_events(&parser, source, fn, arg, e);
     yaml_parser_delete(&parser);
     return rc;

@@ -9,8 +9,6 @@
 #include "lib/base/map.h"
 #include "lib/yaml/events.h"
 
-enum { TREE_BYTES_MAX = 4 * YAML_BYTES_MAX };
-
 /* --- characters to bytes --- */
 
 /* Marks rise but for little: found from the last one. */
@@ -26,7 +24,7 @@ static bool continues(slice text, size_t at)
 
 static void cursor_init(struct cursor *c, slice text)
 {
-    /* A byte order mark is no character to libyaml. */
+    /* A byte order mark is not among the characters that are counted. */
     size_t bom = slice_starts(text, SLICE("\xef\xbb\xbf")) ? 3 : 0;
 
     *c = (struct cursor){text, 0, bom};
@@ -106,7 +104,7 @@ enum status yaml_split(slice text, slice source, struct yaml_parts *out,
 
     *out = (struct yaml_parts){0};
     cursor_init(&s.cursor, text);
-    rc = yaml_events_read(text, source, on_split, &s, e);
+    rc = yaml_events_read(text, source, YAML_BYTES_MAX, on_split, &s, e);
     if (rc)
         yaml_parts_fini(out);
     else
@@ -162,7 +160,7 @@ static enum status grow(struct growing *g, const yaml_event_t *ev,
     uint32_t i = (uint32_t)g->tree->nodes.len;
     struct yaml_node n = *made;
 
-    if (i > YAML_VALUES_MAX)
+    if (i > YAML_TREE_VALUES_MAX)
         return refuse(g, ERR_TOO_BIG, ev->start_mark, "too many values");
     n.line = g->line + (unsigned)ev->start_mark.line;
     n.parent = g->open;
@@ -247,7 +245,7 @@ static enum status on_scalar(struct growing *g, const yaml_event_t *ev)
         .end = to_bytes(&g->cursor, ev->end_mark.index),
         .closed = true,
     };
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     read_tag(&n, ev->data.scalar.tag, YAML_STR_TAG);
@@ -272,7 +270,7 @@ static enum status on_alias(struct growing *g, const yaml_event_t *ev)
         .end = to_bytes(&g->cursor, ev->end_mark.index),
         .closed = true,
     };
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     if (!target)
@@ -291,7 +289,7 @@ static enum status on_open(struct growing *g, const yaml_event_t *ev,
                            const yaml_char_t *anchor)
 {
     struct yaml_node n = *made;
-    uint32_t i;
+    uint32_t i = 0;
     enum status rc;
 
     if (g->depth == JSON_DEPTH_MAX)
@@ -385,9 +383,7 @@ static enum status find_dashes(struct growing *g, const struct yaml_part *part)
     cursor_init(&cursor, part->text);
     if (!yaml_parser_initialize(&p))
         return error_set(g->e, ERR_RESOURCES, "no memory");
-    yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&p, (const unsigned char *)part->text.ptr,
-                                 part->text.len);
+    (void)yaml_events_input(&p, part->text);
     while (type != YAML_STREAM_END_TOKEN && !rc) {
         yaml_token_t token;
 
@@ -413,13 +409,14 @@ enum status yaml_tree_read(const struct yaml_part *part, slice source,
 
     t->text = part->text;
     t->source = source;
-    arena_init(&t->arena, TREE_BYTES_MAX);
+    arena_init(&t->arena, 4 * (size_t)YAML_TREE_BYTES_MAX);
     VEC_PUSH(&t->nodes, (struct yaml_node){0});
     map_init(&g.anchors);
     cursor_init(&g.cursor, part->text);
     rc = find_dashes(&g, part);
     if (!rc)
-        rc = yaml_events_read(part->text, source, on_event, &g, e);
+        rc = yaml_events_read(part->text, source, YAML_TREE_BYTES_MAX, on_event,
+                              &g, e);
     map_fini(&g.anchors);
     VEC_FINI(&g.dashes);
     if (rc) {

@@ -31,7 +31,12 @@ void yaml_parts_fini(struct yaml_parts *parts);
 
 enum yaml_kind { YAML_SCALAR, YAML_MAPPING, YAML_SEQUENCE, YAML_ALIAS };
 
-enum { YAML_NOWHERE = 0 }; /* the root is node 1 */
+enum {
+    YAML_NOWHERE = 0, /* the root is node 1 */
+    /* More than of what people write: texts grow when they are changed. */
+    YAML_TREE_BYTES_MAX = 64 << 20,
+    YAML_TREE_VALUES_MAX = 4000000,
+};
 
 /* Offsets are bytes of the part. A mapping's children are its values, each with
  * its key. */
@@ -77,8 +82,7 @@ static inline const struct yaml_node *yaml_node(const struct yaml_tree *t,
 /* The member of that name, or YAML_NOWHERE; of a mapping's own, not merged. */
 uint32_t yaml_member(const struct yaml_tree *t, uint32_t mapping, slice name);
 
-/* As JSON, with aliases and merge keys (<<) resolved, in the limits of
- * yaml_read. The document must not be empty. */
+/* As JSON, with aliases and merge keys (<<) resolved, in the same limits. The document must not be empty. */
 CHECKED enum status yaml_tree_json(const struct yaml_tree *t,
                                    struct json_doc **out, struct error *e);
 

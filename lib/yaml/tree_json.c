@@ -173,7 +173,8 @@ static enum status write_node(struct writer *w, uint32_t i)
 enum status yaml_tree_json(const struct yaml_tree *t, struct json_doc **out,
                            struct error *e)
 {
-    const struct json_limits limits = {YAML_BYTES_MAX, YAML_VALUES_MAX};
+    const struct json_limits limits = {YAML_TREE_BYTES_MAX,
+                                       YAML_TREE_VALUES_MAX};
     struct writer w = {
         .tree = t, .build = json_build_new(t->source, &limits), .e = e};
     enum status rc = write_node(&w, t->root);

@@ -230,7 +230,7 @@ enum status yaml_read(slice text, slice source, struct yaml_documents *out,
 
     *out = (struct yaml_documents){0};
     r.build = json_build_new(source, &limits);
-    rc = yaml_events_read(text, source, on_event, &r, e);
+    rc = yaml_events_read(text, source, YAML_BYTES_MAX, on_event, &r, e);
     if (rc)
         yaml_documents_fini(out);
     json_build_free(r.build);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* (name ->) dial -> (TLS ->) request -> status of the response.
+/* dial -> (TLS ->) request -> status of the response.
  *
  * Good are: for tcp a connection, for http and https a status from 200 to 399 (a
  * redirect is an answer, not an errand), for a hook any status. The time-out ends
@@ -14,10 +14,9 @@
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
 #include "lib/net/dial.h"
-#include "lib/net/dns.h"
 #include "lib/tls/tls_stream.h"
 
-enum { WHY_MAX = 200, AUTHORITY_MAX = 300, FIELDS = PROBE_HEADERS_MAX + 3 };
+enum { WHY_MAX = 200, FIELDS = PROBE_HEADERS_MAX + 3 };
 static const int64_t USER_TIMEOUT = 30 * NSEC_PER_SEC;
 
 struct ask {
@@ -27,7 +26,6 @@ struct ask {
     struct tls_settings *tls;
     struct http_limits limits;
     struct timer timer;
-    struct dns_query *name;
     struct tcp_dial *dial;
     struct tls_handshake *handshake;
     struct http_conn *conn;
@@ -53,8 +51,6 @@ static void stop(struct ask *a)
     a->x = NULL;
     a->conn = NULL;
     timer_stop(&a->loop->timers, &a->timer);
-    if (a->name)
-        dns_cancel(a->name);
     if (a->dial)
         tcp_dial_cancel(a->dial);
     if (a->handshake)
@@ -143,17 +139,6 @@ static void on_closed(struct http_conn *c, enum status why)
 
 static const struct http_conn_events conn_events = {.on_closed = on_closed};
 
-static slice authority(const struct ask *a, char buf[AUTHORITY_MAX])
-{
-    const struct probe *p = a->probe;
-    if (p->authority.len)
-        return p->authority;
-    if (p->host.len == 0 || slice_find(p->host, ':') >= 0)
-        return address_format(&a->to, buf);
-    int n = snprintf(buf, AUTHORITY_MAX, "%.*s:%u", FMT(p->host), p->port);
-    return slice_of(buf, (size_t)n);
-}
-
 static void add(struct head *h, slice name, slice value)
 {
     enum status rc = headers_add(&h->headers, name, value);
@@ -165,8 +150,9 @@ static void send_request(struct ask *a, struct stream *s)
 {
     struct header fields[FIELDS];
     struct head h;
-    char name[AUTHORITY_MAX];
+    char at[ADDRESS_TEXT];
     const struct probe *p = a->probe;
+    slice host = p->host.len ? p->host : address_format(&a->to, at);
     a->conn = h1_client_new(a->loop, s, &a->limits, &conn_events, a);
     a->x = http_conn_open(a->conn);
     if (!a->x) {
@@ -174,8 +160,7 @@ static void send_request(struct ask *a, struct stream *s)
         return;
     }
     exchange_own(a->x, &exchange_events, a);
-    head_init_request(&h, SLICE("GET"), authority(a, name), p->target, fields,
-                      FIELDS);
+    head_init_request(&h, SLICE("GET"), host, p->target, fields, FIELDS);
     for (uint32_t i = 0; i < p->headers_len; i++)
         add(&h, p->headers[i].name, p->headers[i].value);
     if (!headers_find(&h.headers, HDR_USER_AGENT))
@@ -232,44 +217,9 @@ static void dial(struct ask *a)
         finish(a, false, "cannot dial: %s", status_name(rc));
 }
 
-static void on_name(void *arg, enum status rc, const struct address *at,
-                    size_t n, const char *why)
-{
-    struct ask *a = arg;
-    (void)n;
-    a->name = NULL;
-    if (rc) {
-        finish(a, false, "the probe's host is not known: %s", why);
-        return;
-    }
-    a->to = at[0];
-    dial(a);
-}
-
 static void on_timeout(struct timer *t)
 {
     finish(CONTAINER_OF(t, struct ask, timer), false, "no answer in time");
-}
-
-/* An address as it stands in a manifest: IPv6 without brackets. */
-static bool parse_host(slice host, uint16_t port, struct address *out)
-{
-    char text[ADDRESS_TEXT + 2];
-    bool v6 = slice_find(host, ':') >= 0 && !slice_starts(host, SLICE("["));
-    int n = snprintf(text, sizeof text, v6 ? "[%.*s]:%u" : "%.*s:%u", FMT(host),
-                     port);
-    return n > 0 && (size_t)n < sizeof text &&
-           address_parse(slice_of(text, (size_t)n), out) == OK;
-}
-
-/* Who cannot even be asked about is told from the loop, too. */
-static void find_host(struct ask *a)
-{
-    const struct probe *p = a->probe;
-    if (parse_host(p->host, p->port, &a->to))
-        dial(a);
-    else if (dns_query(&a->name, a->loop, p->host, p->port, on_name, a))
-        a->name = NULL; /* the time-out says so */
 }
 
 void ask_start(struct ask **out, struct loop *l, const struct probe *probe,
@@ -286,10 +236,6 @@ void ask_start(struct ask **out, struct loop *l, const struct probe *probe,
     timer_init(&a->timer, on_timeout);
     timer_set(&l->timers, &a->timer, loop_now(l) + probe->timeout);
     *out = a;
-    if (probe->host.len) {
-        find_host(a);
-        return;
-    }
     a->to = *pod;
     address_set_port(&a->to, probe->port);
     dial(a);

@@ -13,7 +13,7 @@ struct ask;
 /* `why`: one line without line breaks, also about a success. Borrows. */
 typedef void ask_fn(void *arg, bool good, const char *why);
 
-/* Dials `probe->host`, or `pod` when it names none. `tls` (an any_peer client) is
+/* Dials the probe's port of `pod`. `tls` (an any_peer client) is
  * shared. `done` runs exactly once, later, within the probe's time-out, unless
  * canceled. `probe` must outlive that. */
 void ask_start(struct ask **out, struct loop *l, const struct probe *probe,

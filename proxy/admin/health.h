@@ -27,8 +27,7 @@ struct health_options {
     const struct address *at;
     unsigned at_len;
     const struct probes *probes; /* borrowed until health_close */
-    struct address pod;          /* whom probes without host ask; its port is of
-                                    no matter */
+    struct address pod;          /* whom probes ask; its port is of no matter */
     bool (*ready)(void *arg, struct text *why);
     bool (*is_node)(void *arg, const struct address *from);
     void *arg;

@@ -4,8 +4,11 @@
  *
  *   {"/probe/app/readiness": {"kind": "tcp", "port": 8080, "timeout": "1s"},
  *    "/probe/app/liveness": {"kind": "https", "port": 8443, "path": "/healthz",
- *                            "headers": [["X", "y"]], "host": ""},
- *    "/hook/app/preStop": {"kind": "http", "port": 8080, "path": "/stop"}} */
+ *                            "headers": [["X", "y"]], "host": "me.example"},
+ *    "/hook/app/preStop": {"kind": "http", "port": 8080, "path": "/stop"}}
+ *
+ * `host` is the field Host that is sent. Who is dialled is always the pod: a probe
+ * of another host is the kubelet's own affair. */
 #ifndef TULLE_PROXY_ADMIN_PROBES_H
 #define TULLE_PROXY_ADMIN_PROBES_H
 
@@ -14,8 +17,8 @@
 enum {
     PROBES_MAX = 256,
     PROBES_BYTES_MAX = 256 << 10,
-    PROBE_PATH_MAX = 512,
-    PROBE_HEADERS_MAX = 32,
+    PROBE_PATH_MAX = 512, /* of the health port */
+    PROBE_HEADERS_MAX = 64,
 };
 
 enum probe_kind { PROBE_TCP, PROBE_HTTP, PROBE_HTTPS };

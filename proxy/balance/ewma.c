@@ -68,6 +68,11 @@ static double learnt(double from, double sample, int64_t elapsed)
     return from + (sample - from) * share;
 }
 
+bool ewma_is_young(const struct ewma *e)
+{
+    return e->answers > 0 && e->answers < FIRST_ANSWERS;
+}
+
 void ewma_observe(struct ewma *e, int64_t now, int64_t latency)
 {
     double sample = bounded(latency);

@@ -25,4 +25,7 @@ void ewma_waited(struct ewma *e, int64_t now, int64_t waited);
  * negative; only comparable with other costs of the same `now`. */
 double ewma_cost(const struct ewma *e, int64_t now, uint32_t inflight);
 
+/* It has answered, but too few times for that to say much; and never failed. */
+bool ewma_is_young(const struct ewma *e);
+
 #endif

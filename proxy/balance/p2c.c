@@ -3,14 +3,15 @@
  * as looking at all, but constant, and proxies that share endpoints do not all
  * run to the same best one.
  *
- * Estimates are old news, in-flight requests are not. Where those are the same,
- * as they are between requests that come one after the other, the dearer one gets
- * its chance too: one that is twice as dear every fifth time, one that is ten
- * times as dear once in a hundred. Without that, an endpoint that looked slow
- * when it was last used would not be seen again until its estimate has faded. */
+ * Requests in flight are facts, estimates are old news. So where only the
+ * estimate speaks against an endpoint, which has no more under way than the
+ * other, it still gets its chance: twice as dear, every fifth time; ten times as
+ * dear, once in a hundred. Without that, an endpoint that looked slow when it was
+ * last used would not be seen again until its estimate has faded. */
 #include "proxy/balance/algorithm.h"
 
 enum { DRAWS_MAX = 8 };
+static const double YOUNG_CHANCE = 0.2;
 
 /* A usable one by chance; -1 when the draws hit none. */
 static ptrdiff_t draw(const struct pick *p)
@@ -57,16 +58,31 @@ static double cost(const struct pick *p, ptrdiff_t at)
     return ewma_cost(&load->latency, p->now, load->inflight) / load->weight;
 }
 
-/* Is `one` to be taken? The odds are those of the squares: a slow one costs more
- * than it is worth to know it better. */
-static bool first_wins(const struct pick *p, ptrdiff_t one, ptrdiff_t two)
+/* Is the dearer one taken all the same? The odds are those of the squares: a
+ * slow one costs more than it is worth to know it better. But its first answers
+ * say little: until there are some, it is asked now and then whatever they say. */
+static bool chance(const struct pick *p, double cheap, double dear, bool young)
+{
+    if (young && rand_unit(p->rand) < YOUNG_CHANCE)
+        return true;
+    return rand_unit(p->rand) * (cheap * cheap + dear * dear) < cheap * cheap;
+}
+
+static ptrdiff_t choose(const struct pick *p, ptrdiff_t one, ptrdiff_t two)
 {
     double c1 = cost(p, one), c2 = cost(p, two);
 
-    if (p->loads[one]->inflight != p->loads[two]->inflight || c1 == 0 ||
-        c2 == 0)
-        return c1 <= c2;
-    return rand_unit(p->rand) * (c1 * c1 + c2 * c2) < c2 * c2;
+    if (c1 > c2) {
+        ptrdiff_t swap = one;
+        double c = c1;
+
+        one = two, two = swap;
+        c1 = c2, c2 = c;
+    }
+    if (p->loads[two]->inflight > p->loads[one]->inflight)
+        return one;
+    return chance(p, c1, c2, ewma_is_young(&p->loads[two]->latency)) ? two
+                                                                     : one;
 }
 
 ptrdiff_t p2c_pick(const struct pick *p)
@@ -79,6 +95,5 @@ ptrdiff_t p2c_pick(const struct pick *p)
     if (one < 0)
         return one;
     two = draw_other(p, one);
-    /* On equal costs the first is as random as the second. */
-    return two < 0 || first_wins(p, one, two) ? one : two;
+    return two < 0 ? one : choose(p, one, two);
 }

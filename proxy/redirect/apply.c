@@ -15,8 +15,6 @@
 
 #include "lib/base/clock.h"
 
-extern char **environ;
-
 enum { SAID_MAX = 300 };
 
 struct child {

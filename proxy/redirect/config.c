@@ -110,9 +110,6 @@ static enum status take_lists(struct init_config *c, struct error *e)
     struct rules *r = &c->rules;
     enum status rc = port_set_parse(c->skip_inbound_ports, &r->skip_inbound, e);
 
-    if (!rc && port_set_has(&r->skip_inbound, r->inbound_port))
-        rc = error_set(e, ERR_INVALID, "%u is the proxy's own port",
-                       r->inbound_port);
     if (!rc)
         rc = port_set_add(&r->skip_inbound, RULES_ADMIN_PORT, RULES_HEALTH_PORT,
                           e);

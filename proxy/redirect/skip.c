@@ -75,7 +75,7 @@ enum status port_set_parse(slice list, struct port_set *out, struct error *e)
     if (slice_empty(slice_trim(list)))
         return OK;
     while (!rc && slice_next(&list, ',', &item)) {
-        struct port_range r;
+        struct port_range r = {0};
 
         rc = range_parse(slice_trim(item), &r, e);
         if (!rc)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tulle in a cluster: installed once by its chart, for all tests; and the
 applications that they put into it."""
+import json
 import os
 from urllib.request import urlopen
 
@@ -96,9 +97,10 @@ class Mesh:
                 seconds, f"{pod} in sync",
                 lambda p=pod: self.proxy(space, p).get("sync") == "yes")
 
-    def metrics(self, space, pod):
-        """What a pod's proxy counts: {'proxy_requests_total{...}': 12.0}."""
-        with space.port_forward(f"pod/{pod}", 15020) as at:
+    def metrics(self, space, pod, port=15020):
+        """What a pod's proxy counts: {'proxy_requests_total{...}': 12.0}; at
+        port 8081, what a controller does."""
+        with space.port_forward(f"pod/{pod}", port) as at:
             text = self.kube.wait_for(
                 10, "metrics", lambda: fetch(f"http://{at}/metrics"))
         return {name: float(value) for name, value in (
@@ -112,6 +114,17 @@ class Mesh:
                    and all(h in name for h in having))
 
 
+def process(mesh, pod, program):
+    """(node, process id there) of the program of a pod of the control plane."""
+    said = mesh.system.get("pod", pod)
+    node, uid = said["spec"]["nodeName"], said["metadata"]["uid"]
+    for pid in mesh.kube.on_node(node, "pgrep", "-f", f"/{program}").split():
+        groups = mesh.kube.on_node(node, "cat", f"/proc/{pid}/cgroup")
+        if uid in groups or uid.replace("-", "_") in groups:
+            return node, pid
+    raise AssertionError(f"{program} of {pod} does not run on {node}")
+
+
 def curl(space, pod, *words, container="app", **options):
     return space.run_in(pod, "curl", "-sS", "-m", "5", *words,
                         container=container, **options)
@@ -121,3 +134,92 @@ def status(space, pod, *words, **options):
     """The status of an answer, 0 when there is none."""
     return int(curl(space, pod, "-o", "/dev/null", "-w", "%{http_code}", *words,
                     check=False, **options)[1] or 0)
+
+
+# Asks a server all the time, by GET and POST, on kept connections and on new
+# ones; tells in /load what came of it. SIGTERM ends it once each request that
+# was begun is answered.
+LOAD = ("python3", "-u", "-c", """
+import collections, http.client, json, os, signal, sys, threading, time
+host, wanted, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+stop, lock = threading.Event(), threading.Lock()
+good, bad, seen, first = collections.Counter(), [], {}, {}
+signal.signal(signal.SIGTERM, lambda *a: stop.set())
+def ask(number):
+    method, kept = ("GET", "POST")[number % 2], number % 4 < 2
+    conn, turn = None, 0
+    while not stop.is_set():
+        began = time.time()
+        try:
+            if conn is None:
+                conn = http.client.HTTPConnection(host, timeout=10)
+            conn.request(method, "/load", body="x" * 100,
+                         headers={} if kept else {"Connection": "close"})
+            r = conn.getresponse()
+            body = r.read().decode()
+            ok = r.status == 200 and body.startswith(wanted)
+            why = f"{r.status} {dict(r.headers)} {body[:100]}"
+        except Exception as e:
+            ok, why, body = False, repr(e), ""
+        with lock:
+            if ok:
+                good[method] += 1
+                seen[body.split()[0]] = time.time()
+                first.setdefault(body.split()[0], time.time())
+            elif len(bad) < 50:
+                bad.append(f"{began:.2f} +{time.time() - began:.2f} {method}"
+                           f" kept={kept}: {why}")
+        if not ok or not kept or r.will_close:
+            conn.close()
+            conn = None
+        # allow sleep: the pace of the load
+        time.sleep(0.005 if ok else 0.1)
+def tell():
+    with lock:
+        text = json.dumps({"good": good, "bad": bad, "seen": seen,
+                           "first": first, "now": time.time()})
+    with open("/load.new", "w") as f:
+        f.write(text)
+    os.rename("/load.new", "/load")
+    return text
+all = [threading.Thread(target=ask, args=(n,)) for n in range(threads)]
+for t in all: t.start()
+while not stop.wait(0.1):
+    tell()
+for t in all: t.join()
+print(tell())
+""")
+
+
+class Load:
+    """A pod that runs LOAD."""
+
+    def __init__(self, space, pod):
+        self.space, self.pod = space, pod
+
+    def told(self):
+        return json.loads(self.space.run_in(self.pod, "cat", "/load",
+                                            container="app"))
+
+    def wait_more(self, requests=50, seconds=30):
+        """Waits until that many more requests of each kind were answered."""
+        before = self.space.wait_for(seconds, "the first word of the load",
+                                     self.told)["good"]
+        self.space.wait_for(seconds, "requests that are answered", lambda: all(
+            self.told()["good"].get(method, 0) >=
+            before.get(method, 0) + requests for method in ("GET", "POST")))
+
+    def check(self):
+        """What was told; and nothing may have failed."""
+        self.wait_more()
+        told = self.told()
+        assert not told["bad"], "\n".join(told["bad"])
+        return told
+
+
+def load(space, name="load", host="web", wanted="web", threads=8, node=None):
+    """Makes a pod that asks `host`, and waits until it is answered."""
+    space.app(name, *LOAD, host, wanted, str(threads), node=node)
+    made = Load(space, name)
+    made.wait_more()
+    return made

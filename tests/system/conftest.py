@@ -32,9 +32,13 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "threads: runs in the thread sanitizer's build, too")
     # Workers take ports from ranges of their own, or they would race for one.
+    # Nobody gives one back before the end: with few workers each has many.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
-    number = int(worker.removeprefix("gw")) % 8
-    programs.PORTS = range(20000 + 1500 * number, 21500 + 1500 * number)
+    width = len(programs.PORTS) // workers
+    first = programs.PORTS[0] + width * (int(worker.removeprefix("gw")) %
+                                         workers)
+    programs.PORTS = range(first, first + width)
 
 
 @pytest.fixture(scope="session")

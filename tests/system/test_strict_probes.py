@@ -9,7 +9,7 @@ import manifests
 from pair import NAMESPACE, SERVER_IP
 from peers.http1 import (App, CHUNKED, CLOSE, ask, read_response, request,
                          response)
-from peers.podmesh import APP
+from peers.podmesh import APP, IN
 from peers.server import Server
 from peers.wire import Wire, address, connect
 from programs import free_ports, wait_until
@@ -187,7 +187,9 @@ def probed_pod(pods, host_ips):
     def change(manifest):
         manifest["spec"]["containers"][0]["livenessProbe"] = http("/healthz")
         manifest["status"]["hostIPs"] = [{"ip": ip} for ip in host_ips]
-    web = pods.pod("web", strict=True, change=change)
+    # Both families by name, as somebody may write it: they share the port.
+    web = pods.pod("web", strict=True, change=change, proxy=[
+        "--inbound-transparent", f"0.0.0.0:{IN},[::]:{IN}"])
     pods.await_all()
     return web
 

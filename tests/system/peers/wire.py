@@ -112,8 +112,11 @@ class Wire:
 
     def is_quiet(self, seconds):
         """Nothing, not even an end, comes for so long."""
-        return not self.kept and \
-            not select.select([self.sock], [], [], seconds)[0]
+        if self.kept:
+            return False
+        poll = select.poll()  # many tests later numbers are beyond select()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(seconds * 1000)
 
 
 def connect(to, seconds=SECONDS, receive_buffer=None):

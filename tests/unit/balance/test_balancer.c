@@ -227,26 +227,32 @@ static void two_choices_take_the_cheaper(void **state)
 
     (void)state;
     setup(&l, 2);
-    balancer_begin(&l.loads[0]);
-    balancer_end(&l.loads[0], 0, 5 * MS, false);
-    balancer_begin(&l.loads[1]);
-    balancer_end(&l.loads[1], 0, 1 * MS, false);
+    for (int i = 0; i < 4; i++) { /* so often that it says something */
+        balancer_begin(&l.loads[0]);
+        balancer_end(&l.loads[0], 0, 5 * MS, false);
+        balancer_begin(&l.loads[1]);
+        balancer_end(&l.loads[1], 0, 1 * MS, false);
+    }
     /* Idle, the dearer one has its chance: 1 of 26. */
     for (int i = 0; i < 2600; i++)
         pick(&l, SLICE("peak-ewma"), NULL, 0);
     assert_in_range(l.hits[0], 70, 130);
-    balancer_begin(&l.loads[1]);
+    /* More under way there is no reason to take it. */
+    balancer_begin(&l.loads[0]);
     for (int i = 0; i < 100; i++)
         assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 1);
+    balancer_cancel(&l.loads[0], 0, 1);
     /* Five requests in flight on the fast one cost more than the slow one. */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         balancer_begin(&l.loads[1]);
     for (int i = 0; i < 100; i++)
         assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 0);
     /* A heavier endpoint stands more. */
-    l.loads[1].weight = 2;
-    for (int i = 0; i < 100; i++)
-        assert_int_equal(pick(&l, SLICE("peak-ewma"), NULL, 0), 1);
+    l.loads[1].weight = 2; /* 3 to 5: the dearer has 9 of 34 */
+    l.hits[0] = 0;
+    for (int i = 0; i < 3400; i++)
+        pick(&l, SLICE("peak-ewma"), NULL, 0);
+    assert_in_range(l.hits[0], 800, 1000);
     balancer_cancel(&l.loads[1], 0, 1);
     assert_int_equal(l.loads[1].inflight, 4);
 }
@@ -293,6 +299,27 @@ static void the_slow_one_gets_little(void **state)
     assert_in_range(l.hits[3], 1, 400);
     for (int i = 0; i < 3; i++)
         assert_in_range(l.hits[i], 12000, 14500);
+}
+
+/* It was slow when it was asked for the first times, and is not: it gets its share,
+ * though the others are never idle. */
+static void a_slow_start_is_forgotten(void **state)
+{
+    const int64_t cold[] = {2 * MS, 80 * MS};
+    const int64_t warm[] = {2 * MS, 2 * MS};
+    struct list l;
+
+    (void)state;
+    for (int clients = 1; clients <= 8; clients *= 2) {
+        setup(&l, 2);
+        simulate(&l, cold, NULL, clients, 10);
+        for (int i = 0; i < 2; i++) {
+            l.hits[i] = 0;
+            l.loads[i].inflight = 0;
+        }
+        simulate(&l, warm, NULL, clients, 5000);
+        assert_in_range(l.hits[1], 500, 4500);
+    }
 }
 
 static void failing_fast_attracts_nothing(void **state)
@@ -421,6 +448,7 @@ int main(void)
         cmocka_unit_test(equals_share_what_comes_one_by_one),
         cmocka_unit_test(the_slow_one_gets_little_one_by_one),
         cmocka_unit_test(who_recovers_is_used_again),
+        cmocka_unit_test(a_slow_start_is_forgotten),
         cmocka_unit_test(failing_fast_attracts_nothing),
         cmocka_unit_test(a_new_one_is_probed_once),
     };

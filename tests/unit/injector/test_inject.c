@@ -63,9 +63,10 @@ static void test_order(void **state)
     assert_false(json_present(at(&f, "/spec/initContainers/0/restartPolicy")));
     pod_is(at(&f, "/spec/volumes/0"), "{'name':'v'}");
     assert_int_equal(json_count(at(&f, "/spec/volumes")), 3);
-    pod_is(at(&f, "/metadata/annotations"),
-           "{'a':'b','tulle.dev/injected':'1.0.0',"
-           "'kubectl.kubernetes.io/default-container':'app'}");
+    pod_is(
+        at(&f, "/metadata/annotations"),
+        "{'a':'b','tulle.dev/injected':'1.0.0','tulle.dev/skip-inbound-ports':'',"
+        "'kubectl.kubernetes.io/default-container':'app'}");
     end(&f);
 }
 

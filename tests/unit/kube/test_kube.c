@@ -278,6 +278,7 @@ static void the_line(void **state)
     struct crowd c = {.n = 0};
     struct api api;
     unsigned answered = 0, done = 0;
+    int64_t end;
 
     (void)state;
     api_init(&api, on_crowd, &c);
@@ -288,16 +289,15 @@ static void the_line(void **state)
     /* One on its way, one in line. */
     kube_cancel(r[3]);
     kube_cancel(r[MANY - 1]);
-    while (done < MANY - 2) {
-        TURN_UNTIL(&api.t, answered < c.n || g[MANY - 2].times);
+    end = clock_mono_ns() + 20 * NSEC_PER_SEC;
+    while (done < MANY - 2 && clock_mono_ns() < end) {
+        turn(&api.t);
         assert_true(c.n - answered <= KUBE_IN_FLIGHT_MAX + 1);
         while (answered < c.n)
             api_reply(c.held[answered++], 200, "{}");
         done = 0;
         for (unsigned i = 0; i < MANY; i++)
             done += g[i].times;
-        if (c.n == MANY - 1) /* the cancelled one came, too */
-            TURN_UNTIL(&api.t, g[MANY - 2].times);
     }
     api_fini(&api);
     for (unsigned i = 0; i < MANY; i++)

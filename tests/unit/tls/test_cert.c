@@ -105,14 +105,12 @@ static void root_again(void **state)
 static void root_refused(void **state)
 {
     struct fixture *f = *state;
-    struct pki_cert issuer = pki_authority(NULL, "root");
     struct pki_cert bad[] = {
         pki_make(NULL, (struct pki_spec){.cn = "leaf"}),
         pki_make(NULL, (struct pki_spec){.cn = "no usage",
                                          .basic = "critical,CA:TRUE",
                                          .usage = "",
                                          .extended = ""}),
-        pki_authority(&issuer, "middle"),
     };
     struct ca *ca;
     struct error e;
@@ -128,12 +126,31 @@ static void root_refused(void **state)
         mem_free(key);
         pki_free(&bad[i]);
     }
-    pki_free(&issuer);
     assert_int_equal(ca_new(&ca, SLICE("UPPER"), f->now, hour, &e),
                      ERR_INVALID);
     assert_int_equal(ca_new(&ca, SLICE("a/b"), f->now, hour, &e), ERR_INVALID);
     assert_int_equal(ca_new(&ca, SLICE(""), f->now, hour, &e), ERR_INVALID);
     assert_int_equal(ca_new(&ca, SLICE("a"), f->now, 0, &e), ERR_INVALID);
+}
+
+/* It can sign; whose root it leads to is for chain_check to say. */
+static void an_intermediate_is_no_root(void **state)
+{
+    struct pki_cert issuer = pki_authority(NULL, "root");
+    struct pki_cert middle = pki_authority(&issuer, "middle");
+    char *cert = pki_cert_pem(&middle), *key = pki_key_pem(&middle);
+    struct fixture *f = *state;
+    struct ca *ca;
+    struct error e;
+
+    assert_int_equal(ca_load(&ca, slice_str(cert), slice_str(key), &e), OK);
+    assert_false(ca_is_root(ca));
+    assert_true(ca_is_root(f->ca));
+    ca_free(ca);
+    mem_free(cert);
+    mem_free(key);
+    pki_free(&middle);
+    pki_free(&issuer);
 }
 
 /* An issuer of somebody else's: RSA, without URI. */
@@ -524,14 +541,23 @@ static void memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(root),         cmocka_unit_test(root_again),
-        cmocka_unit_test(root_refused), cmocka_unit_test(foreign_root),
-        cmocka_unit_test(leaf),         cmocka_unit_test(serials),
-        cmocka_unit_test(dates),        cmocka_unit_test(sign_refused),
-        cmocka_unit_test(csr),          cmocka_unit_test(csr_keys),
-        cmocka_unit_test(csr_names),    cmocka_unit_test(csr_changed),
-        cmocka_unit_test(csr_sizes),    cmocka_unit_test(encrypted_key),
-        cmocka_unit_test(helpers),      cmocka_unit_test(memory),
+        cmocka_unit_test(root),
+        cmocka_unit_test(root_again),
+        cmocka_unit_test(root_refused),
+        cmocka_unit_test(an_intermediate_is_no_root),
+        cmocka_unit_test(foreign_root),
+        cmocka_unit_test(leaf),
+        cmocka_unit_test(serials),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(sign_refused),
+        cmocka_unit_test(csr),
+        cmocka_unit_test(csr_keys),
+        cmocka_unit_test(csr_names),
+        cmocka_unit_test(csr_changed),
+        cmocka_unit_test(csr_sizes),
+        cmocka_unit_test(encrypted_key),
+        cmocka_unit_test(helpers),
+        cmocka_unit_test(memory),
     };
 
     tls_library_init();

@@ -89,7 +89,8 @@ static bool close_at(int who, int n, enum stream_close how)
     if (b->rc == OK) /* it knows that the other has gone */
         assert_true(b->ends || b->fails);
     if (how == STREAM_RESET && !whole)
-        assert_true(left || b->fails || b->got == EACH);
+        /* A client is through first: its server's handshake may break. */
+        assert_true(left || b->rc || b->fails || b->got == EACH);
     if (how == STREAM_FLUSH && sent_all)
         assert_true(b->got == EACH && b->ends == 1);
     rig_fini(&r);

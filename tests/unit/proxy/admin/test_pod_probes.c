@@ -37,13 +37,14 @@ static void test_all(void **state)
     struct probes p;
     const struct probe *q;
     (void)state;
-    parse(&p, "{\"/probe/app/readiness\":"
-              "{\"kind\":\"tcp\",\"port\":8080,\"timeout\":\"2s\"},"
-              "\"/probe/app/liveness\":{\"kind\":\"https\",\"port\":8443,"
-              "\"host\":\"\",\"path\":\"/healthz?a=b\","
-              "\"headers\":[[\"X\",\"y\"],[\"Host\",\"me\"],[\"X\",\"\"]]},"
-              "\"/hook/app/preStop\":{\"kind\":\"http\",\"port\":80,"
-              "\"host\":\"10.0.0.1\",\"path\":\"stop\"}}");
+    parse(&p,
+          "{\"/probe/app/readiness\":"
+          "{\"kind\":\"tcp\",\"port\":8080,\"timeout\":\"2s\"},"
+          "\"/probe/app/liveness\":{\"kind\":\"https\",\"port\":8443,"
+          "\"host\":\"\",\"path\":\"/healthz?a=b\","
+          "\"headers\":[[\"X\",\"y\"],[\"Host\",\"me\"],[\"X\",\"\"]]},"
+          "\"/hook/app/preStop\":{\"kind\":\"http\",\"port\":80,"
+          "\"host\":\"example.org\",\"path\":\"a b\",\"timeout\":\"90000s\"}}");
     assert_int_equal(p.len, 3);
     q = probes_find(&p, SLICE("/probe/app/readiness"));
     assert_non_null(q);
@@ -57,17 +58,16 @@ static void test_all(void **state)
     assert_int_equal(q->kind, PROBE_HTTPS);
     assert_int_equal(q->timeout, NSEC_PER_SEC);
     ASSERT_SLICE(q->target, "/healthz?a=b");
-    ASSERT_SLICE(q->authority, "me");
+    ASSERT_SLICE(q->authority, "me"); /* of the header */
     assert_int_equal(q->headers_len, 2);
     ASSERT_SLICE(q->headers[0].name, "X");
     ASSERT_SLICE(q->headers[0].value, "y");
-    assert_int_equal(q->host.len, 0);
     q = probes_find(&p, SLICE("/hook/app/preStop"));
     assert_non_null(q);
     assert_true(q->hook);
-    assert_true(q->timeout > 60 * NSEC_PER_SEC);
-    ASSERT_SLICE(q->host, "10.0.0.1");
-    ASSERT_SLICE(q->target, "/stop");
+    assert_int_equal(q->timeout, 24 * 3600 * NSEC_PER_SEC);
+    ASSERT_SLICE(q->host, "example.org");
+    ASSERT_SLICE(q->target, "/a%20b");
     assert_null(probes_find(&p, SLICE("/hook/app/postStart")));
     probes_fini(&p);
 }
@@ -115,9 +115,7 @@ static void test_bad(void **state)
     bad(ONE("\"kind\":\"tcp\",\"port\":0"), "port");
     bad(ONE("\"kind\":\"tcp\",\"port\":\"http\""), "port");
     bad(ONE("\"kind\":\"tcp\",\"port\":1,\"timeout\":\"soon\""), "timeout");
-    bad(ONE("\"kind\":\"tcp\",\"port\":1,\"timeout\":\"2h\""), "timeout");
-    bad(ONE("\"kind\":\"http\",\"port\":1,\"path\":\"/a b\""), "path");
-    bad(ONE("\"kind\":\"http\",\"port\":1,\"path\":\"/\\r\\nx\""), "path");
+    bad(ONE("\"kind\":\"tcp\",\"port\":1,\"timeout\":\"0s\""), "timeout");
     bad(ONE("\"kind\":\"http\",\"port\":1,\"host\":\"a b\""), "host");
     bad(ONE("\"kind\":\"http\",\"port\":1,\"headers\":[\"x\"]"), "headers");
     bad(ONE("\"kind\":\"http\",\"port\":1,\"headers\":[[\"x\"]]"), "headers");
@@ -146,7 +144,7 @@ static void test_too_many(void **state)
     for (int i = 0; i <= PROBE_HEADERS_MAX; i++)
         text_printf(&t, "%s[\"x\",\"y\"]", i ? "," : "");
     text_add(&t, SLICE("]}}"));
-    bad(text_cstr(&t), "more than 32");
+    bad(text_cstr(&t), "more than 64");
     text_fini(&t);
 }
 
