@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts programs with a log each, and stops them by pid, in stages."""
 import ctypes
+import itertools
 import os
 import random
 import signal
@@ -19,15 +20,16 @@ class Failed(Exception):
     """Something that a person should read, without a traceback."""
 
 
+BLOCK = 50  # of ports, reserved together: a descriptor each
 _reserved = []
 
 
-def _reserve(port):
+def _reserve(block):
     """Among all scripts on this machine, until this process ends: a name in the
     kernel's abstract namespace can be taken once."""
     s = socket.socket(socket.AF_UNIX)
     try:
-        s.bind(f"\0tulle-port-{port}")
+        s.bind(f"\0tulle-ports-{block}")
     except OSError:
         s.close()
         return False
@@ -35,28 +37,38 @@ def _reserve(port):
     return True
 
 
+def _ports():
+    """Those of this process, in turn; when nothing is left, its own again."""
+    mine = []
+    blocks = list(PORTS[::BLOCK])
+    random.shuffle(blocks)
+    for block in blocks:
+        if _reserve(block):
+            ports = range(block, min(block + BLOCK, PORTS.stop))
+            mine += ports
+            yield from ports
+    while mine:
+        yield from mine
+
+
+_next_port = _ports()
+
+
 def free_ports(addresses):
     """A free TCP port for each address, from PORTS: nobody takes them before
     the program binds them."""
-    held, ports = [], []
-    try:
-        for address in addresses:
-            for _ in range(200):
-                port = random.choice(PORTS)
-                s = socket.socket()
-                held.append(s)
+    ports = []
+    for address in addresses:
+        for port in itertools.islice(_next_port, 200):
+            with socket.socket() as s:
                 try:
                     s.bind((address, port))
                 except OSError:
                     continue
-                if port not in ports and _reserve(port):
-                    ports.append(port)
-                    break
-            else:
-                raise Failed(f"no free port on {address}")
-    finally:
-        for s in held:
-            s.close()
+            ports.append(port)
+            break
+        else:
+            raise Failed(f"no free port on {address}")
     return ports
 
 

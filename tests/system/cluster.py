@@ -124,10 +124,14 @@ class Forwarder:
         while True:
             try:
                 near, _ = self.socket.accept()
-                self.running.wait()
-                far = socket.create_connection(self.to)
             except OSError:
                 return
+            self.running.wait()
+            try:
+                far = socket.create_connection(self.to)
+            except OSError:  # as one that is not there
+                near.close()
+                continue
             for ends in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=ends,
                                  daemon=True).start()
@@ -210,6 +214,9 @@ class Cluster:
         obj["status"]["initContainerStatuses"] = [
             {"name": manifests.SIDECAR, "ready": ready}]
         obj["status"].update(status)
+        old = self.kube.get("Pod", namespace, name)
+        if old and old["metadata"]["uid"] != obj["metadata"]["uid"]:
+            self.kube.delete("Pod", namespace, name)
         return self.kube.put(obj)
 
     def uid(self, pod):

@@ -14,7 +14,6 @@ TESTS = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(TESTS))
 sys.path[:0] = [TESTS, f"{ROOT}/scripts/lib", f"{ROOT}/scripts"]
 
-import programs  # noqa: E402
 from pair import Pair  # noqa: E402
 
 SANITIZERS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
@@ -31,14 +30,6 @@ os.environ["ASAN_OPTIONS"] = ":".join(
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "threads: runs in the thread sanitizer's build, too")
-    # Workers take ports from ranges of their own, or they would race for one.
-    # Nobody gives one back before the end: with few workers each has many.
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")
-    width = len(programs.PORTS) // workers
-    first = programs.PORTS[0] + width * (int(worker.removeprefix("gw")) %
-                                         workers)
-    programs.PORTS = range(first, first + width)
 
 
 @pytest.fixture(scope="session")

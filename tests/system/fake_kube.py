@@ -340,6 +340,12 @@ class FakeKube:
                     s.over = True
             self._changed.notify_all()
 
+    def bookmarked(self, kind):
+        """How far bookmarks have told every watch that is open that it is."""
+        with self._changed:
+            return min((s.bookmarked for s in self._streams if s.kind == kind),
+                       default=0)
+
     def watches(self, kind):
         """How many are open, past their list."""
         with self._changed:

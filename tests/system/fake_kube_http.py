@@ -395,7 +395,8 @@ class Listener:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind((host, self.port))
         self._listener.listen(100)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def _accept(self):
         while not self.stopped:
@@ -442,4 +443,5 @@ class Listener:
     def stop(self):
         self.stopped = True
         self.running.set()
+        self._acceptor.join(10)
         self.drop_connections()

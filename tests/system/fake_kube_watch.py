@@ -19,6 +19,7 @@ class Stream:
         self.resource, self.namespace = resource, namespace
         self.kind = resource.kind
         self.said, self.over, self.listed = [], False, False
+        self.bookmarked = 0
 
     def _wrap(self, kind, text):
         return b'{"type":"' + kind.encode() + b'","object":' + text + b"}\n"
@@ -31,6 +32,7 @@ class Stream:
                                      self.resource.version)))
         self.x.send(self._wrap("BOOKMARK", compact(
             {"kind": self.kind, "apiVersion": api, "metadata": meta})))
+        self.bookmarked = int(version)
 
     def _concerns(self, event):
         return event.key[0] == self.kind and \

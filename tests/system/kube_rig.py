@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The controller on a fake API server, alone or with a pair of proxies."""
+"""The controller alone on a fake API server. See cluster.py for more."""
 import json
 
 import metrics
 from mesh import CONTROLLER, LOCAL, READY_SECONDS, Mesh
-from pair import Pair
 from programs import free_ports, wait_until
 
 
@@ -88,12 +87,3 @@ class KubeMesh(Mesh):
     def number(self, name, **labels):
         return next(v for at, v in metrics.scrape(self.admin)[name]
                     if all(at.get(k) == x for k, x in labels.items()))
-
-
-class KubePair(Pair):
-    """A Pair whose controller watches `kube`."""
-
-    # pylint: disable=too-many-arguments
-    def __init__(self, binaries, backend, folder, kube, settings=()):
-        super().__init__(binaries, backend, folder, settings)
-        self.mesh = KubeMesh(binaries, folder, kube)

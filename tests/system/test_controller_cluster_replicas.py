@@ -264,7 +264,7 @@ def test_who_lost_the_api_server_sheds_its_proxies(kube):
             traffic.wait(100)
             c.stays("all is whole", lambda: c.sync("shop/web") ==
                     c.sync("shop/client") == "yes", 5)
-            folder = c.certificate("shop/cart")
+            folder = c.certificate("shop/cart", api=c.api("a"))
             s = Session(c.api("b"), folder)
             assert s.status() == 503
             s.close()
