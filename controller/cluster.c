@@ -42,7 +42,7 @@ struct cluster {
     char *problem; /* with the issuer; NULL: none */
     bool leading, shedding;
     int64_t heard; /* of a leader, or when we began to look for one */
-    size_t tried; /* replica that was asked last whether it leads */
+    size_t tried;  /* replica that was asked last whether it leads */
     struct timer tick;
     struct reap reap;
 };
@@ -338,7 +338,8 @@ static enum status start_messenger(struct cluster *c, struct error *e)
     text_init(&name, WORKLOAD_NAME_MAX);
     rc = controller_name_build(c->opt.config->trust_domain, &name, e);
     if (!rc)
-        c->messenger = messenger_new(c->opt.loop, c->proxies, text_slice(&name));
+        c->messenger = messenger_new(c->opt.loop, c->proxies,
+                                     text_slice(&name));
     text_fini(&name);
     return rc;
 }

@@ -165,8 +165,7 @@ static enum write_next answer(void *owner, slice ns,
     if (a->rc == ERR_EXISTS) {
         if (!map_get(&b->maps_seen, ns))
             (void)map_put(&b->maps_seen, ns, NO_BUNDLE);
-    }
-    else if (a->rc == ERR_NOT_FOUND)
+    } else if (a->rc == ERR_NOT_FOUND)
         (void)map_del(&b->maps_seen, ns);
     else
         log_warn(&log_, "trust bundle not written",

@@ -318,7 +318,8 @@ static void connect_to_leader(struct messenger *r)
 
 /* --- for the owner --- */
 
-struct messenger *messenger_new(struct loop *l, const struct proxies *p, slice expect)
+struct messenger *messenger_new(struct loop *l, const struct proxies *p,
+                                slice expect)
 {
     struct messenger *r = MEM_NEW(struct messenger);
 

@@ -13,7 +13,8 @@
 struct messenger;
 
 /* Borrows `p`. `expect`: the controllers' own name; copied. */
-struct messenger *messenger_new(struct loop *l, const struct proxies *p, slice expect);
+struct messenger *messenger_new(struct loop *l, const struct proxies *p,
+                                slice expect);
 /* The certificate to show (shares); again when it was renewed. */
 void messenger_set_tls(struct messenger *r, struct tls_settings *tls);
 /* Where the leader is; NULL: nobody leads, or we do. */

@@ -54,7 +54,7 @@ struct mesh_objects {
     struct registry_watch changes;
     struct writes *writes;
     struct map seen;        /* "ns/pod" -> struct seen */
-    struct map met; /* "ns/pod" that had a session -> mark of its UID */
+    struct map met;         /* "ns/pod" that had a session -> mark of its UID */
     struct seen *config_is; /* NULL: there is none */
     struct timer tick, settled;
     bool leading;

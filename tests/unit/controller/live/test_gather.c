@@ -171,9 +171,8 @@ static void who_is_silent_is_told(void **state)
     one.on_silent = two.on_silent = on_silent;
     one.heard -= REPLICA_SILENCE + 2 * NSEC_PER_SEC;
     two.heard = one.heard;
-    assert_int_equal(gather_input(&two, SLICE("{\"type\":\"heartbeat\"}\n"),
-                                  &e),
-                     OK);
+    assert_int_equal(
+        gather_input(&two, SLICE("{\"type\":\"heartbeat\"}\n"), &e), OK);
     TURN_UNTIL(&r.t, silent);
     assert_null(one.gather);
     assert_non_null(two.gather);

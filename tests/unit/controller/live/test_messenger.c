@@ -57,9 +57,8 @@ static void on_own(void *arg, slice pod, bool numbers)
 static void say(struct rig *r)
 {
     for (int i = 0; i < r->here; i++) {
-        struct proxy_state s = {.ns = SLICE("shop"),
-                                .version = SLICE("1"),
-                                .in_sync = r->in_sync};
+        struct proxy_state s = {
+            .ns = SLICE("shop"), .version = SLICE("1"), .in_sync = r->in_sync};
         char pod[16];
 
         snprintf(pod, sizeof pod, "p-%d", i);
@@ -277,9 +276,9 @@ static void only_controllers(void **state)
     assert_int_equal(tls_identity_new(&id, slice_str(chain), slice_str(key),
                                       authority_bundle(r.authority), &e),
                      OK);
-    assert_int_equal(tls_settings_new(&tls, &opt, id,
-                                      authority_bundle(r.authority), &e),
-                     OK);
+    assert_int_equal(
+        tls_settings_new(&tls, &opt, id, authority_bundle(r.authority), &e),
+        OK);
     messenger_set_tls(r.messenger, tls);
     messenger_to(r.messenger, &r.at);
     end = clock_mono_ns() + NSEC_PER_SEC;
