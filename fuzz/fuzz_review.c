@@ -24,6 +24,7 @@ static const struct inject_settings settings = {
                  .workers = SLICE_INIT("1"),
                  .proxy_image = SLICE_INIT("tulle/proxy:1.0.0"),
                  .shutdown_grace = SLICE_INIT("25s"),
+                 .stop_delay = SLICE_INIT("2s"),
                  .detect_timeout = SLICE_INIT("50ms"),
                  .proxy_log_level = SLICE_INIT("info"),
                  .access_log = SLICE_INIT("false")},

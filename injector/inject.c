@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "injector/probes.h"
+#include "injector/stop_delay.h"
 #include "lib/base/clock.h"
 #include "lib/mesh/labels.h"
 
@@ -216,6 +217,9 @@ static enum status make_patch(struct injection *i, struct error *e)
         probes.before = json_root(i->before);
     if (!rc)
         rc = probes_rewrite(&probes, &i->out->patch, &table, e);
+    if (!rc)
+        rc = stop_delay_add(&i->out->patch, i->in->pod,
+                            overrides_stop_delay(&i->settings), i->grace, e);
     return rc ? rc : add_sidecar(i, table, e);
 }
 

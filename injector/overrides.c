@@ -160,6 +160,18 @@ static enum status spell_grace(slice v, struct text *out)
     return spell_duration(v, 0, 3600 * NSEC_PER_SEC, out);
 }
 
+/* What Kubernetes' sleep takes. */
+static enum status spell_delay(slice v, struct text *out)
+{
+    int64_t ns;
+
+    if (slice_to_duration(v, &ns) || ns < 0 || ns > 60 * NSEC_PER_SEC ||
+        ns % NSEC_PER_SEC)
+        return ERR_INVALID;
+    text_add(out, v);
+    return OK;
+}
+
 static enum status spell_detect(slice v, struct text *out)
 {
     return spell_duration(v, NSEC_PER_MSEC, 10 * NSEC_PER_SEC, out);
@@ -235,6 +247,7 @@ enum kind {
     KIND_MEMORY,
     KIND_WORKERS,
     KIND_GRACE,
+    KIND_DELAY,
     KIND_DETECT,
     KIND_LEVELS,
     KIND_IMAGE,
@@ -246,7 +259,7 @@ static spell_fn *const spellers[] = {
     [KIND_CPU] = spell_cpu,         [KIND_MEMORY] = spell_memory,
     [KIND_WORKERS] = spell_workers, [KIND_GRACE] = spell_grace,
     [KIND_DETECT] = spell_detect,   [KIND_LEVELS] = spell_levels,
-    [KIND_IMAGE] = spell_image,
+    [KIND_IMAGE] = spell_image,     [KIND_DELAY] = spell_delay,
 };
 
 struct row {
@@ -458,6 +471,13 @@ enum status overrides_read(struct overrides *out,
     warn_of_unknown(pod, notes);
     cut_requests(out);
     return OK;
+}
+
+int64_t overrides_stop_delay(const struct overrides *o)
+{
+    int64_t ns = 0;
+
+    return slice_to_duration(o->stop_delay, &ns) ? 0 : ns / NSEC_PER_SEC;
 }
 
 int64_t overrides_grace(const struct overrides *o)

@@ -29,6 +29,8 @@ CHECKED enum status overrides_read(struct overrides *out,
                                    struct json pod, struct json ns,
                                    struct notes *notes, struct error *e);
 
+/* Seconds. */
+int64_t overrides_stop_delay(const struct overrides *o);
 /* Nanoseconds of a value of shutdown_grace that was accepted. */
 int64_t overrides_grace(const struct overrides *o);
 

@@ -25,6 +25,7 @@
 #define ANNOTATION_ACCESS_LOG "tulle.dev/access-log"
 #define ANNOTATION_WORKERS "tulle.dev/workers"
 #define ANNOTATION_SHUTDOWN_GRACE "tulle.dev/shutdown-grace"
+#define ANNOTATION_STOP_DELAY "tulle.dev/stop-delay"
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 

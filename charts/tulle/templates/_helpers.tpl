@@ -215,6 +215,7 @@ livenessProbe:
   (list "TULLE_INJECTOR_WORKERS" (int $v.proxy.workers))
   (list "TULLE_INJECTOR_DETECT_TIMEOUT" $v.proxy.detectTimeout)
   (list "TULLE_INJECTOR_SHUTDOWN_GRACE" $v.proxy.shutdownGrace)
+  (list "TULLE_INJECTOR_STOP_DELAY" $v.proxy.stopDelay)
   (list "TULLE_INJECTOR_SKIP_INBOUND_PORTS" (include "tulle.ports" $v.proxyInit.skipInboundPorts))
   (list "TULLE_INJECTOR_SKIP_OUTBOUND_PORTS" (include "tulle.ports" $v.proxyInit.skipOutboundPorts))
   (list "TULLE_INJECTOR_SKIP_SUBNETS" $v.proxyInit.skipSubnets)

@@ -76,6 +76,7 @@ static inline void pod_settings(struct inject_settings *s)
                      .workers = SLICE("1"),
                      .proxy_image = SLICE("tulle/proxy:1.0.0"),
                      .shutdown_grace = SLICE("25s"),
+                     .stop_delay = SLICE("2s"),
                      .detect_timeout = SLICE("50ms"),
                      .proxy_log_level = SLICE("info"),
                      .access_log = SLICE("false")},

@@ -442,6 +442,45 @@ static void test_odd(void **state)
     }
 }
 
+static void test_stop_delay(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    run(&f, "{'spec':{'containers':[{'name':'a'},"
+            "{'name':'b','lifecycle':{'postStart':{'exec':{'command':['x']}}}},"
+            "{'name':'c','lifecycle':{'preStop':{'exec':{'command':['x']}}}},"
+            "{'name':'d','lifecycle':null}]}}");
+    pod_is(at(&f, "/spec/containers/0/lifecycle"),
+           "{'preStop':{'sleep':{'seconds':2}}}");
+    pod_is(at(&f, "/spec/containers/1/lifecycle"),
+           "{'postStart':{'exec':{'command':['x']}},"
+           "'preStop':{'sleep':{'seconds':2}}}");
+    pod_is(at(&f, "/spec/containers/2/lifecycle"),
+           "{'preStop':{'exec':{'command':['x']}}}");
+    pod_is(at(&f, "/spec/containers/3/lifecycle"),
+           "{'preStop':{'sleep':{'seconds':2}}}");
+    end(&f);
+    run(&f, "{'metadata':{'annotations':{'tulle.dev/stop-delay':'30s'}},"
+            "'spec':{'terminationGracePeriodSeconds':40,"
+            "'containers':[{'name':'a'}]}}");
+    pod_is(at(&f, "/spec/containers/0/lifecycle"),
+           "{'preStop':{'sleep':{'seconds':10}}}");
+    end(&f);
+    run(&f, "{'metadata':{'annotations':{'tulle.dev/stop-delay':'0s'}},"
+            "'spec':{'containers':[{'name':'a'}]}}");
+    assert_false(json_present(at(&f, "/spec/containers/0/lifecycle")));
+    end(&f);
+    run(&f, "{'spec':{'terminationGracePeriodSeconds':3,"
+            "'containers':[{'name':'a'}]}}");
+    assert_false(json_present(at(&f, "/spec/containers/0/lifecycle")));
+    end(&f);
+    run(&f, "{'spec':{'restartPolicy':'OnFailure',"
+            "'containers':[{'name':'a'}]}}");
+    assert_false(json_present(at(&f, "/spec/containers/0/lifecycle")));
+    end(&f);
+}
+
 static void test_grace(void **state)
 {
     struct fixture f;
@@ -495,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_told),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_odd),
+        cmocka_unit_test(test_stop_delay),
         cmocka_unit_test(test_grace),
         cmocka_unit_test(test_default_container_stays),
     };
