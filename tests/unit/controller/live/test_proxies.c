@@ -235,6 +235,29 @@ static void what_has_no_session_here_is_lost(void **state)
     rig_fini(&r);
 }
 
+/* Also when the last look was a while ago. */
+static void the_time_of_a_loss_is_now(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        rig_init(&r);
+        put(&r, 1, "a", "1", true);
+        TURN_UNTIL(&r.t, loop_now(&r.t.loop) - r.now > 20 * NSEC_PER_MSEC);
+        r.now = loop_now(&r.t.loop);
+        if (all)
+            proxies_forget(r.p, 1);
+        else
+            proxies_del(r.p, 1, SLICE("shop/a"));
+        pass(&r, PROXY_GRACE - 1);
+        assert_non_null(find(&r, "1"));
+        pass(&r, 1);
+        assert_null(find(&r, "1"));
+        rig_fini(&r);
+    }
+}
+
 static void free_with_all_kinds(void **state)
 {
     struct rig r;
@@ -259,6 +282,7 @@ int main(void)
         cmocka_unit_test(another_pod_of_that_name_is_another),
         cmocka_unit_test(a_replica_that_goes_takes_all_of_its_own),
         cmocka_unit_test(what_has_no_session_here_is_lost),
+        cmocka_unit_test(the_time_of_a_loss_is_now),
         cmocka_unit_test(free_with_all_kinds),
     };
 
