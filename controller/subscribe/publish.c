@@ -122,15 +122,25 @@ void publisher_leave(struct seat *seat)
     seat->session = NULL;
 }
 
+/* What a proxy has in force comes with its subscriptions: before, it would look
+ * as if nothing were amiss. */
+static bool tells(const struct session *s)
+{
+    return session_subscriptions(s) > 0;
+}
+
 void publisher_states(const struct publisher *p,
                       void (*fn)(void *arg, const struct proxy_state *s),
                       void *arg)
 {
     LIST_EACH(node, &p->seats) {
+        const struct session *s =
+            CONTAINER_OF(node, struct seat, node)->session;
         struct proxy_state state;
 
-        session_state(CONTAINER_OF(node, struct seat, node)->session, &state);
-        fn(arg, &state);
+        session_state(s, &state);
+        if (tells(s))
+            fn(arg, &state);
     }
 }
 

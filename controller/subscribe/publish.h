@@ -34,7 +34,7 @@ void publisher_leave(struct seat *seat);
 
 /* Views that depend on this topic must be computed again: the bundle. */
 void publisher_touch(struct publisher *p, slice topic);
-/* Tells the state of each session. */
+/* Tells the state of each session that has subscribed to something. */
 void publisher_states(const struct publisher *p,
                       void (*fn)(void *arg, const struct proxy_state *s),
                       void *arg);

@@ -84,6 +84,7 @@ def test_a_proxy_that_moves_is_no_news(kube):
         folder = c.certificate("shop/cart")
         here = Session(c.controllers["a"].api, folder)
         assert here.status() == 200
+        here.subscribe()
         c.wait("it is known", lambda: c.sync("shop/cart") == "yes")
         mark = c.mark()
         for name in "bab":
@@ -91,6 +92,7 @@ def test_a_proxy_that_moves_is_no_news(kube):
             time.sleep(1.2)  # allow sleep: a look at the sessions
             here = Session(c.controllers[name].api, folder)
             assert here.status() == 200
+            here.subscribe()
         c.stays("nobody noticed", lambda: not said_of(c, "shop/cart", mark), 15)
         assert c.sync("shop/cart") == "yes"
         here.close()

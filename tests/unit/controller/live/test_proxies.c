@@ -258,6 +258,61 @@ static void the_time_of_a_loss_is_now(void **state)
     }
 }
 
+/* --- sessions here --- */
+
+static void on_send(void *owner, slice line)
+{
+    (void)owner;
+    (void)line;
+}
+
+static void on_over(void *owner, const char *why)
+{
+    (void)owner;
+    fail_msg("%s", why);
+}
+
+static void join(struct rig *r, struct seat *seat, const char *uid)
+{
+    static const struct session_events events = {on_send, on_over};
+    struct session_peer peer = {
+        .name = SLICE("spiffe://cluster.local/ns/shop/sa/web"),
+        .client = {SLICE("shop"), SLICE("web"), SLICE("a"), slice_str(uid)},
+        .not_after = 1000,
+    };
+
+    publisher_join(r->publisher, seat, &peer, &events, NULL);
+    session_input(seat->session,
+                  SLICE("{\"type\":\"hello\",\"version\":\"0\"}\n"), r->now);
+}
+
+static void subscribe(struct rig *r, struct seat *seat)
+{
+    session_input(seat->session,
+                  SLICE("{\"type\":\"subscribe\",\"kind\":\"workload\"}\n"),
+                  r->now);
+}
+
+/* What it has in force is told with its subscriptions. */
+static void who_has_only_begun_says_nothing(void **state)
+{
+    struct seat seat = {0};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    put(&r, 1, "a", "1", false);
+    join(&r, &seat, "1");
+    pass(&r, NSEC_PER_SEC);
+    assert_null(proxies_at(r.p, 0, SLICE("shop/a")));
+    assert_false(find(&r, "1")->in_sync);
+    subscribe(&r, &seat);
+    pass(&r, NSEC_PER_SEC);
+    assert_non_null(proxies_at(r.p, 0, SLICE("shop/a")));
+    publisher_leave(&seat);
+    rig_fini(&r);
+}
+
 static void free_with_all_kinds(void **state)
 {
     struct rig r;
@@ -283,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_replica_that_goes_takes_all_of_its_own),
         cmocka_unit_test(what_has_no_session_here_is_lost),
         cmocka_unit_test(the_time_of_a_loss_is_now),
+        cmocka_unit_test(who_has_only_begun_says_nothing),
         cmocka_unit_test(free_with_all_kinds),
     };
 
