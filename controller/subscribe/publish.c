@@ -123,10 +123,18 @@ void publisher_leave(struct seat *seat)
 }
 
 /* What a proxy has in force comes with its subscriptions: before, it would look
- * as if nothing were amiss. */
-static bool tells(const struct session *s)
+ * as if nothing were amiss. And a pod that was deleted by force leaves its proxy
+ * running for a while: not the one that has its name now. */
+static bool tells(const struct publisher *p, const struct session *s,
+                  const struct proxy_state *state)
 {
-    return session_subscriptions(s) > 0;
+    const struct record *pod;
+
+    if (session_subscriptions(s) == 0)
+        return false;
+    pod = registry_find(p->registry, RECORD_POD, state->ns, state->pod);
+    return !pod || slice_empty(pod->pod.uid) || slice_empty(state->uid) ||
+           slice_eq(pod->pod.uid, state->uid);
 }
 
 void publisher_states(const struct publisher *p,
@@ -139,7 +147,7 @@ void publisher_states(const struct publisher *p,
         struct proxy_state state;
 
         session_state(s, &state);
-        if (tells(s))
+        if (tells(p, s, &state))
             fn(arg, &state);
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/unit/http/talk.h"
 
 #include "controller/live/proxies.h"
+#include "tests/unit/controller/objects.h"
 
 struct rig {
     struct turner t;
@@ -313,6 +314,39 @@ static void who_has_only_begun_says_nothing(void **state)
     rig_fini(&r);
 }
 
+#define POD(uid)                                                         \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','namespace'" \
+    ":'shop','uid':'" uid "'},'spec':{}}"
+
+/* The proxy of a pod that was deleted by force lives on for a while. */
+static void who_had_the_name_before_hides_nobody(void **state)
+{
+    struct seat seats[2] = {{.session = NULL}};
+    struct rig r;
+
+    (void)state;
+    for (int old = 0; old < 2; old++) { /* which one comes first */
+        rig_init(&r);
+        join(&r, &seats[0], old ? "new" : "old");
+        join(&r, &seats[1], old ? "old" : "new");
+        subscribe(&r, &seats[0]);
+        subscribe(&r, &seats[1]);
+        pass(&r, NSEC_PER_SEC); /* who is right is not known */
+        assert_non_null(proxies_at(r.p, 0, SLICE("shop/a")));
+        object_put(r.registry, POD("new"));
+        r.changed = 0;
+        for (int i = 0; i < 3; i++) {
+            pass(&r, NSEC_PER_SEC);
+            assert_non_null(find(&r, "new"));
+            assert_null(find(&r, "old"));
+        }
+        assert_true(r.changed <= 1);
+        publisher_leave(&seats[0]);
+        publisher_leave(&seats[1]);
+        rig_fini(&r);
+    }
+}
+
 static void free_with_all_kinds(void **state)
 {
     struct rig r;
@@ -339,6 +373,7 @@ int main(void)
         cmocka_unit_test(what_has_no_session_here_is_lost),
         cmocka_unit_test(the_time_of_a_loss_is_now),
         cmocka_unit_test(who_has_only_begun_says_nothing),
+        cmocka_unit_test(who_had_the_name_before_hides_nobody),
         cmocka_unit_test(free_with_all_kinds),
     };
 
