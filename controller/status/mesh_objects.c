@@ -44,6 +44,7 @@ struct seen {
     uint64_t wrote, in_vain;
     char owner[UID_MAX + 1];
     bool synced; /* it says so */
+    bool ending; /* deleted, but something of it is waited for */
     struct condition_times times;
 };
 
@@ -220,15 +221,18 @@ static void create_proxy(const struct record *pod, struct write_call *out)
     json_write_object_end(&w);
 }
 
-static void delete_proxy(slice key, struct write_call *out)
+/* False: there is nothing to delete, or it has been. */
+static bool delete_proxy(slice key, const struct seen *is,
+                         struct write_call *out)
 {
     slice ns, name;
 
-    if (!slice_cut(key, '/', &ns, &name))
-        return;
+    if (!is || is->ending || !slice_cut(key, '/', &ns, &name))
+        return false;
     out->method = KUBE_DELETE;
     text_printf(&out->path, PATH "/namespaces/%.*s/meshproxies/%.*s", FMT(ns),
                 FMT(name));
+    return true;
 }
 
 static bool build_proxy(const struct mesh_objects *m, slice key,
@@ -240,20 +244,15 @@ static bool build_proxy(const struct mesh_objects *m, slice key,
 
     if (m->no_proxies)
         return false;
-    if (!wanted(pod)) {
-        if (is)
-            delete_proxy(key, out);
-        return is != NULL;
-    }
+    if (!wanted(pod))
+        return delete_proxy(key, is, out);
     if (!is) {
         create_proxy(pod, out);
         return true;
     }
     /* Another pod's of the same name: made anew, so that it goes with its own. */
-    if (!slice_eq(slice_str(is->owner), pod->pod.uid)) {
-        delete_proxy(key, out);
-        return true;
-    }
+    if (!slice_eq(slice_str(is->owner), pod->pod.uid))
+        return delete_proxy(key, is, out);
     out->method = KUBE_MERGE_PATCH;
     text_printf(&out->path, PATH "/namespaces/%.*s/meshproxies/%.*s/status",
                 FMT(pod->ns), FMT(pod->name));
@@ -321,6 +320,7 @@ static void remember(struct seen *is, struct json obj,
     if (json_opt_string(status, "sync", &sync, &e))
         sync = SLICE_NONE;
     is->synced = slice_eq(sync, SLICE("yes"));
+    is->ending = json_present(json_get(meta, "deletionTimestamp"));
     condition_times_read(status, conditions, n, &is->times);
     if (json_opt_string(json_first(owners), "uid", &uid, &e) ||
         slice_to_cstr(uid, is->owner, sizeof is->owner))
