@@ -431,6 +431,8 @@ static void on_gone(void *owner, slice ns, slice name)
     slice key = key_name(buf, ns, name);
 
     forget(m, key);
+    if (!pod_of(m, key)) /* that it goes was told before */
+        (void)map_del(&m->met, key);
     touch(m, key);
 }
 
