@@ -22,6 +22,8 @@ enum {
 };
 /* Numbers of the MeshConfig move with every pod: not more often than this. */
 #define CONFIG_EVERY (5 * NSEC_PER_SEC)
+/* Certificates end without a word: all is looked at every 5 minutes. */
+enum { CONFIGS_A_LOOK = 60 };
 /* Until every replica has found a new leader (it looks at the lease every third of
  * its duration, and its stream backs off for 5 s at most), and the proxies of the
  * old one another controller: when it hangs they notice after 30 s. */
@@ -58,6 +60,7 @@ struct mesh_objects {
     struct map met;         /* "ns/pod" that had a session -> mark of its UID */
     struct seen *config_is; /* NULL: there is none */
     struct timer tick, settled;
+    unsigned ticks;
     bool leading;
     bool no_proxies, no_config; /* their definitions are missing */
     struct reap reap;
@@ -569,6 +572,8 @@ static void on_tick(struct timer *t)
     struct mesh_objects *m = CONTAINER_OF(t, struct mesh_objects, tick);
     struct loop *l = kube_loop(m->kube);
 
+    if (++m->ticks % CONFIGS_A_LOOK == 0)
+        mesh_objects_look(m);
     touch(m, KEY_CONFIG);
     timer_set(&l->timers, t, loop_now(l) + CONFIG_EVERY);
 }
