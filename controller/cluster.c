@@ -238,6 +238,7 @@ void cluster_set_api(struct cluster *c, struct mesh_api *api,
     c->source = source;
     if (api)
         mesh_api_lead(api, c->leading);
+    mesh_objects_serve(c->objects, api != NULL);
 }
 
 void cluster_synced(struct cluster *c)

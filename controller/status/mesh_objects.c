@@ -4,8 +4,8 @@
  * its own, and one for each change after that. Keys of writes: "ns/pod" for a
  * MeshProxy, "" for the MeshConfig.
  *
- * Who begins to lead knows nothing yet of the proxies that have their session
- * elsewhere: for a while it leaves what is said of them. */
+ * Who begins to lead, or to serve, knows nothing yet of the proxies that have
+ * their session elsewhere: for a while it leaves what is said of them. */
 #include "controller/status/mesh_objects.h"
 
 #include "lib/base/clock.h"
@@ -62,6 +62,7 @@ struct mesh_objects {
     struct timer tick, settled;
     unsigned ticks;
     bool leading;
+    bool serving; /* proxies can have their session here */
     bool no_proxies, no_config; /* their definitions are missing */
     struct reap reap;
 };
@@ -80,7 +81,7 @@ static bool ready(const struct mesh_objects *m)
 
 static bool settling(const struct mesh_objects *m)
 {
-    return timer_is_set(&m->settled);
+    return !m->serving || timer_is_set(&m->settled);
 }
 
 static void touch(struct mesh_objects *m, slice key)
@@ -638,15 +639,26 @@ enum status mesh_objects_start(struct mesh_objects **out, struct kube *k,
     return OK;
 }
 
-void mesh_objects_lead(struct mesh_objects *m, bool leading)
+static void settle(struct mesh_objects *m)
 {
     struct loop *l = kube_loop(m->kube);
 
-    m->leading = leading;
     timer_stop(&l->timers, &m->settled);
-    if (leading)
+    if (m->leading && m->serving)
         timer_set(&l->timers, &m->settled, loop_now(l) + SETTLE);
-    else
+}
+
+void mesh_objects_serve(struct mesh_objects *m, bool serving)
+{
+    m->serving = serving;
+    settle(m);
+}
+
+void mesh_objects_lead(struct mesh_objects *m, bool leading)
+{
+    m->leading = leading;
+    settle(m);
+    if (!leading)
         writes_clear(m->writes);
     writes_pause(m->writes, !leading);
     mesh_objects_look(m);
