@@ -30,6 +30,8 @@ static struct log log_ = {&area, 0};
 
 enum { CHUNKS_KEPT = 256 };
 #define RETRY (30 * NSEC_PER_SEC)
+/* How often the date is looked at: it may jump, or the machine may sleep. */
+#define LOOK_EVERY (60 * NSEC_PER_SEC)
 
 struct controller {
     const struct controller_config *config;
@@ -46,8 +48,8 @@ struct controller {
     struct controller_metrics *metrics;
     struct admin_pages *admin;
     struct mesh_api *api; /* NULL until the source has told all */
-    struct timer renew, drain;
-    int64_t serving_not_after;
+    struct timer renew, drain, retire;
+    int64_t serving_not_after, renew_at; /* seconds since 1970 */
     bool draining;
     enum status rc; /* of what failed after the start */
     struct error *e;
@@ -81,6 +83,7 @@ static void stop(struct controller *c)
         publisher_stop(c->publisher);
     timer_stop(&c->loop.timers, &c->renew);
     timer_stop(&c->loop.timers, &c->drain);
+    timer_stop(&c->loop.timers, &c->retire);
     loop_stop(&c->loop);
 }
 
@@ -145,11 +148,22 @@ static void fail(struct controller *c, enum status rc)
 
 /* --- serving --- */
 
+static void await_renewal(struct controller *c)
+{
+    int64_t wait = (c->renew_at - today()) * NSEC_PER_SEC;
+
+    if (wait > LOOK_EVERY)
+        wait = LOOK_EVERY;
+    if (wait < NSEC_PER_SEC) /* the issuer itself may be about to end */
+        wait = NSEC_PER_SEC;
+    timer_set(&c->loop.timers, &c->renew, loop_now(&c->loop) + wait);
+}
+
 static enum status new_serving(struct controller *c, struct tls_settings **out,
                                struct error *e)
 {
     int64_t life = c->config->cert_life / NSEC_PER_SEC;
-    int64_t date = today(), left;
+    int64_t date = today();
     enum status rc;
 
     rc = serving_new(out, c->authority, c->config->trust_domain, date, life,
@@ -158,9 +172,8 @@ static enum status new_serving(struct controller *c, struct tls_settings **out,
         rc = cluster_set_tls(c->cluster, *out, e);
     if (rc)
         return rc;
-    left = c->serving_not_after - date;
-    timer_set(&c->loop.timers, &c->renew,
-              loop_now(&c->loop) + left * NSEC_PER_SEC / 2);
+    c->renew_at = date + (c->serving_not_after - date) / 2;
+    await_renewal(c);
     return OK;
 }
 
@@ -172,6 +185,7 @@ static void renew(struct controller *c)
     if (new_serving(c, &tls, &e)) {
         log_error(&log_, "own certificate not renewed", "why=" LOG_QUOTED,
                   FMT(slice_str(e.text)));
+        tls_settings_unref(tls);
         timer_set(&c->loop.timers, &c->renew, loop_now(&c->loop) + RETRY);
         return;
     }
@@ -182,7 +196,12 @@ static void renew(struct controller *c)
 
 static void on_renew(struct timer *t)
 {
-    renew(CONTAINER_OF(t, struct controller, renew));
+    struct controller *c = CONTAINER_OF(t, struct controller, renew);
+
+    if (today() < c->renew_at)
+        await_renewal(c);
+    else
+        renew(c);
 }
 
 static enum status start_api(struct controller *c, struct error *e)
@@ -280,6 +299,44 @@ static const struct source_events source_events = {on_put, on_gone, on_synced};
 
 /* --- the issuer of a cluster --- */
 
+/* Tells everybody what we sign with and whom to trust. */
+static void authority_changed(struct controller *c)
+{
+    c->issuer.authority = c->authority;
+    c->resolve.bundle = authority_bundle(c->authority);
+    cluster_set_authority(c->cluster, c->authority);
+    publisher_touch(c->publisher, TOPIC_BUNDLE);
+    if (c->api)
+        renew(c);
+    else
+        serve(c);
+}
+
+/* Certificates under the roots before stay good until they end. */
+static void keep_roots(struct controller *c, struct authority *a,
+                       const struct authority *old)
+{
+    int64_t most = c->config->cert_life + c->config->cert_life / 4;
+    struct error e;
+
+    if (authority_keep(a, authority_bundle(old), &e)) {
+        log_error(&log_, "the roots before are trusted no longer",
+                  "why=" LOG_QUOTED, FMT(slice_str(e.text)));
+    } else if (!slice_eq(authority_bundle(a), authority_bundle(old))) {
+        log_warn(&log_, "another root: the one before is trusted for a while",
+                 "%s", "");
+    }
+    timer_set(&c->loop.timers, &c->retire, loop_now(&c->loop) + most);
+}
+
+static void on_retire(struct timer *t)
+{
+    struct controller *c = CONTAINER_OF(t, struct controller, retire);
+
+    if (!c->draining && authority_let_go(c->authority))
+        authority_changed(c);
+}
+
 static void on_authority(void *owner, struct authority *a)
 {
     struct controller *c = owner;
@@ -292,16 +349,11 @@ static void on_authority(void *owner, struct authority *a)
     }
     clock_format_rfc3339(authority_not_after(a), until);
     log_info(&log_, "issuer in force", "until=%s", until);
+    if (old)
+        keep_roots(c, a, old);
     c->authority = a;
-    c->issuer.authority = a;
-    c->resolve.bundle = authority_bundle(a);
-    cluster_set_authority(c->cluster, a);
-    publisher_touch(c->publisher, TOPIC_BUNDLE);
+    authority_changed(c);
     authority_free(old);
-    if (c->api)
-        renew(c);
-    else
-        serve(c);
 }
 
 static bool may_sign(void *arg)
@@ -387,6 +439,7 @@ static void prepare(struct controller *c)
     issue_rate_init(&c->issuer.rate, cfg->issue_rate, loop_now(&c->loop));
     timer_init(&c->renew, on_renew);
     timer_init(&c->drain, on_drain);
+    timer_init(&c->retire, on_retire);
 }
 
 static enum status start_kube(struct controller *c, struct error *e)

@@ -9,6 +9,7 @@ struct authority {
     struct ca *ca;
     char *chain;  /* PEM that follows a leaf; "" below a root */
     char *bundle; /* PEM */
+    char *kept;   /* PEM: the same, and roots from before; NULL: none */
 };
 
 void authority_free(struct authority *a)
@@ -18,6 +19,7 @@ void authority_free(struct authority *a)
     ca_free(a->ca);
     mem_free(a->chain);
     mem_free(a->bundle);
+    mem_free(a->kept);
     mem_free(a);
 }
 
@@ -118,7 +120,30 @@ enum status authority_sign(const struct authority *a,
 
 slice authority_bundle(const struct authority *a)
 {
-    return slice_str(a->bundle);
+    return slice_str(a->kept ? a->kept : a->bundle);
+}
+
+enum status authority_keep(struct authority *a, slice roots, struct error *e)
+{
+    slice trusted[] = {authority_bundle(a), roots};
+    char *all = NULL;
+    enum status rc = certs_merge(trusted, 2, &all, e);
+
+    if (rc)
+        return rc;
+    mem_free(a->kept);
+    a->kept = all;
+    return OK;
+}
+
+bool authority_let_go(struct authority *a)
+{
+    bool changed = a->kept &&
+                   !slice_eq(slice_str(a->kept), slice_str(a->bundle));
+
+    mem_free(a->kept);
+    a->kept = NULL;
+    return changed;
 }
 
 int64_t authority_not_after(const struct authority *a)

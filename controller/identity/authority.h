@@ -33,9 +33,15 @@ CHECKED enum status authority_sign(const struct authority *a,
                                    struct error *e);
 /* PEM of all roots in force. Borrows. */
 slice authority_bundle(const struct authority *a);
+/* Trusts these roots (PEM), too: those of the issuer before, whose certificates
+ * are still out there. */
+CHECKED enum status authority_keep(struct authority *a, slice roots,
+                                   struct error *e);
+/* Not any more. True: the bundle has become another one. */
+bool authority_let_go(struct authority *a);
 /* End of the issuer, seconds since 1970. */
 int64_t authority_not_after(const struct authority *a);
-/* The same issuer and the same roots. */
+/* The same issuer and the same roots, but for those that are kept. */
 bool authority_eq(const struct authority *a, const struct authority *b);
 
 #endif

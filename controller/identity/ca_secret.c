@@ -22,7 +22,8 @@ struct ca_secret {
     struct kube_request *create;
     struct timer retry;
     char *ns, *name;
-    bool given, present;
+    struct text kept; /* the Secret of a root of our own, to be put back */
+    bool given, present, putting_back;
     slice trust_domain;
     int64_t root_life;
     struct ca_secret_events events;
@@ -80,25 +81,60 @@ enum status ca_secret_decode(struct json secret, slice trust_domain,
     return rc;
 }
 
+static void secret_begin(struct json_write *w, slice ns, slice name)
+{
+    json_write_object(w);
+    json_member_string(w, "apiVersion", SLICE("v1"));
+    json_member_string(w, "kind", SLICE("Secret"));
+    json_member_string(w, "type", SLICE("kubernetes.io/tls"));
+    json_write_name(w, "metadata");
+    json_write_object(w);
+    json_member_string(w, "name", name);
+    json_member_string(w, "namespace", ns);
+    json_write_object_end(w);
+}
+
 void ca_secret_encode(const struct ca *ca, slice ns, slice name,
                       struct text *out)
 {
     struct json_write w;
 
     json_write_init(&w, out);
-    json_write_object(&w);
-    json_member_string(&w, "apiVersion", SLICE("v1"));
-    json_member_string(&w, "kind", SLICE("Secret"));
-    json_member_string(&w, "type", SLICE("kubernetes.io/tls"));
-    json_write_name(&w, "metadata");
-    json_write_object(&w);
-    json_member_string(&w, "name", name);
-    json_member_string(&w, "namespace", ns);
-    json_write_object_end(&w);
+    secret_begin(&w, ns, name);
     json_write_name(&w, "stringData");
     json_write_object(&w);
     json_member_string(&w, "tls.crt", ca_cert_pem(ca));
     json_member_string(&w, "tls.key", ca_key_pem(ca));
+    json_write_object_end(&w);
+    json_write_object_end(&w);
+}
+
+static void wipe(struct text *t)
+{
+    if (t->ptr)
+        mem_wipe(t->ptr, t->cap);
+    text_clear(t);
+}
+
+/* As it is, to be put back. */
+static void keep(struct ca_secret *s, struct json secret)
+{
+    static const char *const parts[] = {"tls.crt", "tls.key", "ca.crt"};
+    struct json data = json_get(secret, "data");
+    struct json_write w;
+    struct error e;
+
+    wipe(&s->kept);
+    json_write_init(&w, &s->kept);
+    secret_begin(&w, slice_str(s->ns), slice_str(s->name));
+    json_write_name(&w, "data");
+    json_write_object(&w);
+    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
+        slice encoded = SLICE_NONE;
+
+        if (json_opt_string(data, parts[i], &encoded, &e) == OK)
+            json_member_text(&w, parts[i], encoded);
+    }
     json_write_object_end(&w);
     json_write_object_end(&w);
 }
@@ -110,49 +146,57 @@ static void on_created(void *owner, const struct kube_answer *a)
     struct ca_secret *s = owner;
 
     s->create = NULL;
-    if (!a->rc) {
-        log_info(&log_, "new root made", "secret=%s/%s", s->ns, s->name);
-        return; /* the watch tells */
-    }
-    if (a->rc == ERR_EXISTS)
-        return; /* another replica was first: the watch tells */
-    s->events.on_problem(s->owner, slice_str(a->e->text));
+    if (!a->rc)
+        log_info(&log_, s->putting_back ? "root put back" : "new root made",
+                 "secret=%s/%s", s->ns, s->name);
+    else if (a->rc != ERR_EXISTS) /* else another replica was first */
+        s->events.on_problem(s->owner, slice_str(a->e->text));
+    /* The watch tells; unless it is deleted by now, or was not written. */
     timer_set(&kube_loop(s->kube)->timers, &s->retry,
               loop_now(kube_loop(s->kube)) + RETRY);
 }
 
-static enum status post(struct ca_secret *s, const struct ca *ca,
-                        struct error *e)
+static enum status post(struct ca_secret *s, slice body, struct error *e)
 {
-    struct kube_call call = {.method = KUBE_POST};
-    struct text path, body;
+    struct kube_call call = {.method = KUBE_POST, .body = body};
+    struct text path;
     enum status rc;
 
     text_init(&path, KUBE_PATH_MAX);
-    text_init(&body, SECRET_MAX);
     text_printf(&path, "/api/v1/namespaces/%s/secrets", s->ns);
-    ca_secret_encode(ca, slice_str(s->ns), slice_str(s->name), &body);
     call.path = text_slice(&path);
-    call.body = text_slice(&body);
     rc = kube_send(s->kube, &call, on_created, s, &s->create);
     if (rc)
         error_set(e, rc, "the root was not written: %s", status_name(rc));
-    mem_wipe(body.ptr, body.len);
-    text_fini(&body);
     text_fini(&path);
+    return rc;
+}
+
+static enum status post_new(struct ca_secret *s, struct error *e)
+{
+    struct ca *ca = NULL;
+    struct text body;
+    enum status rc = ca_new(&ca, s->trust_domain,
+                            clock_real_ns() / NSEC_PER_SEC, s->root_life, e);
+
+    if (rc)
+        return rc;
+    text_init(&body, SECRET_MAX);
+    ca_secret_encode(ca, slice_str(s->ns), slice_str(s->name), &body);
+    rc = post(s, text_slice(&body), e);
+    wipe(&body);
+    text_fini(&body);
+    ca_free(ca);
     return rc;
 }
 
 static void make_root(struct ca_secret *s)
 {
-    struct ca *ca = NULL;
     struct error e;
-    enum status rc = ca_new(&ca, s->trust_domain,
-                            clock_real_ns() / NSEC_PER_SEC, s->root_life, &e);
+    enum status rc;
 
-    if (!rc)
-        rc = post(s, ca, &e);
-    ca_free(ca);
+    s->putting_back = s->kept.len > 0;
+    rc = s->putting_back ? post(s, text_slice(&s->kept), &e) : post_new(s, &e);
     if (!rc)
         return;
     s->events.on_problem(s->owner, slice_str(e.text));
@@ -210,13 +254,15 @@ static void on_object(void *owner, struct json obj)
         s->events.on_problem(s->owner, slice_str(e.text));
         return;
     }
+    if (!s->given)
+        keep(s, obj);
     s->events.on_problem(s->owner, SLICE_NONE);
     s->events.on_authority(s->owner, a);
 }
 
-/* Deleted by somebody: the issuer that we have stays in force here, but a
- * replica that starts now has none. A root of our own is not made again by
- * itself: the certificates of the old one are still out there. */
+/* Deleted by somebody: the issuer that we have stays in force here. A root of our
+ * own is put back, or a replica that starts would make another one, while the
+ * certificates of this one are still out there. */
 static void on_gone(void *owner, slice ns, slice name)
 {
     struct ca_secret *s = owner;
@@ -224,9 +270,12 @@ static void on_gone(void *owner, slice ns, slice name)
 
     (void)ns;
     (void)name;
+    s->present = false;
     error_set(&e, ERR_NOT_FOUND, "the issuer Secret %s/%s was deleted", s->ns,
               s->name);
     s->events.on_problem(s->owner, slice_str(e.text));
+    if (!s->given)
+        look(s);
 }
 
 static void on_synced(void *owner)
@@ -258,6 +307,7 @@ enum status ca_secret_start(struct ca_secret **out, struct kube *k,
     s->root_life = opt->root_life;
     s->events = *ev;
     s->owner = owner;
+    text_init(&s->kept, SECRET_MAX);
     timer_init(&s->retry, on_retry);
     text_init(&path, KUBE_PATH_MAX);
     text_init(&query, KUBE_PATH_MAX);
@@ -269,6 +319,7 @@ enum status ca_secret_start(struct ca_secret **out, struct kube *k,
     text_fini(&path);
     text_fini(&query);
     if (rc) {
+        text_fini(&s->kept);
         mem_free(s->ns);
         mem_free(s->name);
         mem_free(s);
@@ -287,6 +338,8 @@ static void ca_secret_free(struct reap *r)
 {
     struct ca_secret *s = CONTAINER_OF(r, struct ca_secret, reap);
 
+    wipe(&s->kept);
+    text_fini(&s->kept);
     mem_free(s->ns);
     mem_free(s->name);
     mem_free(s);

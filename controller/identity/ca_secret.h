@@ -5,7 +5,7 @@
  *                        writes it so); roots that are trusted beside
  * Either our own Secret, made by whichever replica is first (the API server
  * lets one create it; the others read what it wrote), or one that somebody
- * gives us and renews. Followed for ever: whoever changes it changes the issuer,
+ * gives us and renews. Our own is put back when somebody deletes it. Followed for ever: whoever changes it changes the issuer,
  * a bad one is reported and the last good one stays in force. */
 #ifndef TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
 #define TULLE_CONTROLLER_IDENTITY_CA_SECRET_H

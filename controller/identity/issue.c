@@ -72,6 +72,9 @@ static enum status check_pod(const struct issue_rules *rules,
                          FMT(ns), FMT(slice_sub(pod_name, 0, 100)),
                          FMT(slice_sub(pod->pod.service_account, 0, 100)),
                          FMT(slice_sub(name->service_account, 0, 100)));
+    if (pod && !pod->pod.live)
+        return error_set(e, ERR_DENIED, "pod '%.*s/%.*s' has ended", FMT(ns),
+                         FMT(slice_sub(pod_name, 0, 200)));
     if (pod && !slice_empty(uid) && !slice_empty(pod->pod.uid) &&
         !slice_eq(uid, pod->pod.uid))
         return error_set(e, ERR_DENIED, "pod '%.*s/%.*s' is another one now",

@@ -68,6 +68,14 @@ static enum status sign(const struct issuer *i, slice public_der,
     return rc;
 }
 
+static enum status take_rate(struct issue_job *j, struct error *e)
+{
+    if (issue_rate_take(&j->issuer->rate, j->now))
+        return OK;
+    j->issuer->limited++;
+    return error_set(e, ERR_RESOURCES, "too many certificates a second");
+}
+
 /* The caller has proven something: what follows from it? */
 static void grant(struct issue_job *j, const struct proof *p)
 {
@@ -78,6 +86,9 @@ static void grant(struct issue_job *j, const struct proof *p)
                                  &is.grant, &e);
     char *chain;
 
+    /* Only now: strangers' nonsense must not keep others from theirs. */
+    if (!rc)
+        rc = take_rate(j, &e);
     if (!rc && p->kind == PROOF_TOKEN && !i->kube)
         rc = join_token_consume(i->state, j->req.token, &e);
     if (!rc)
@@ -157,22 +168,9 @@ static enum status review(struct issue_job *j, struct error *e)
 
 /* --- the start --- */
 
-static enum status take_rate(struct issue_job *j, struct error *e)
-{
-    if (issue_rate_take(&j->issuer->rate, j->now))
-        return OK;
-    j->issuer->limited++;
-    return error_set(e, ERR_RESOURCES, "too many certificates a second");
-}
-
 static enum status check_request(struct issue_job *j, struct error *e)
 {
-    enum status rc = take_rate(j, e);
-
-    if (!rc)
-        rc = csr_check(j->req.csr, &j->public_der, &j->public_len, &j->asked,
-                       e);
-    return rc;
+    return csr_check(j->req.csr, &j->public_der, &j->public_len, &j->asked, e);
 }
 
 static void by_certificate(struct issue_job *j, const struct tls_peer *peer)

@@ -13,8 +13,9 @@
 struct kube;
 struct kube_request;
 
-/* Reviews at the API server at once; more callers are told to come later. */
-enum { ISSUER_REVIEWS_MAX = 64 };
+/* Reviews at the API server at once; more callers are told to come later. The
+ * lease and what we write need requests, too (KUBE_IN_FLIGHT_MAX). */
+enum { ISSUER_REVIEWS_MAX = 32 };
 
 struct issuer {
     /* NULL: none yet, nothing is issued. */

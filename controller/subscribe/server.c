@@ -9,7 +9,14 @@
 #include "lib/http/message.h"
 #include "lib/json/json_write.h"
 
-enum { CERTIFICATE_BODY_MAX = 64 << 10 };
+enum {
+    CERTIFICATE_BODY_MAX = 24 << 10, /* a token has 16 KiB at most */
+    /* What strangers can make us hold. A proxy needs one stream. */
+    COLLECTING_MAX = 1000, /* bodies, of all connections */
+    STREAMS_MAX = 8,       /* of one connection */
+};
+
+#define COLLECTING_TIME (15 * NSEC_PER_SEC)
 
 static struct log_area area = LOG_AREA("api");
 static struct log log_ = {&area, 0};
@@ -24,7 +31,7 @@ struct mesh_api {
     struct list calls;
     struct timer beat; /* of replicas */
     struct reap reap;
-    size_t calls_len;
+    size_t calls_len, collecting;
     bool draining, leading, shedding;
 };
 
@@ -42,6 +49,8 @@ struct call {
     struct exchange *x;          /* NULL: over */
     const struct tls_peer *peer; /* lives as long as the exchange */
     enum call_kind kind;
+    bool collecting; /* its body; counted, and not for long */
+    struct timer deadline;
     struct text body;
     struct arena arena; /* of the decoded body */
     struct issue_job job;
@@ -62,6 +71,18 @@ static void call_free(struct reap *r)
     mem_free(c);
 }
 
+static void collect(struct call *c, bool on)
+{
+    if (on != c->collecting)
+        c->api->collecting += on ? 1 : (size_t)-1;
+    c->collecting = on;
+    if (on)
+        timer_set(&c->api->loop->timers, &c->deadline,
+                  loop_now(c->api->loop) + COLLECTING_TIME);
+    else
+        timer_stop(&c->api->loop->timers, &c->deadline);
+}
+
 /* The exchange is over; the session goes after the pass, because this may run
  * inside of it. */
 static void call_over(struct call *c)
@@ -69,6 +90,7 @@ static void call_over(struct call *c)
     if (!c->x)
         return;
     c->x = NULL;
+    collect(c, false);
     issuer_cancel(&c->job);
     gather_leave(&c->replica);
     list_remove(&c->node);
@@ -86,6 +108,11 @@ static void call_reset(struct call *c, enum reset_why why)
     exchange_reset(x, why);
 }
 
+static void on_deadline(struct timer *t)
+{
+    call_reset(CONTAINER_OF(t, struct call, deadline), RESET_TIMEOUT);
+}
+
 /* --- answers --- */
 
 static void answer(struct call *c, unsigned status, slice body)
@@ -99,9 +126,12 @@ static void refuse(struct call *c, unsigned status, const char *why)
     struct json_write w;
     struct text body;
 
-    /* Strangers can make 404s at will; a 403 is somebody's mistake or attack. */
-    log_at(&log_, status == 404 || status == 405 ? LOG_DEBUG : LOG_INFO,
-           "refused", "status=%u peer=%.*s why=" LOG_QUOTED, status,
+    bool stranger = !c->peer || slice_empty(c->peer->name);
+    /* Strangers can make these at will; a 403 is somebody's mistake or attack. */
+    bool noise = stranger && status < 500 && status != 403;
+
+    log_at(&log_, noise ? LOG_DEBUG : LOG_INFO, "refused",
+           "status=%u peer=%.*s why=" LOG_QUOTED, status,
            FMT(c->peer ? c->peer->name : SLICE_NONE), FMT(slice_str(why)));
     text_init(&body, 4096);
     json_write_init(&w, &body);
@@ -188,6 +218,19 @@ static void certificate_body(struct call *c, slice data, bool end)
         refuse(c, 413, "the request is too large");
     else if (end)
         issue(c);
+    if (c->kind == CALL_ANSWERED || end)
+        collect(c, false);
+}
+
+static void certificate_begin(struct call *c, bool end)
+{
+    if (end) {
+        certificate_body(c, SLICE_NONE, true);
+    } else if (c->api->collecting >= COLLECTING_MAX) {
+        refuse(c, 429, "too many requests at once");
+    } else {
+        collect(c, true);
+    }
 }
 
 /* --- POST /v1/session --- */
@@ -353,8 +396,8 @@ static void route(struct call *c, const struct head *head, bool end)
         session_begin(c, end);
     else if (c->kind == CALL_REPLICA)
         replica_begin(c, end);
-    else if (end)
-        certificate_body(c, SLICE_NONE, true);
+    else
+        certificate_begin(c, end);
 }
 
 static void on_head(struct exchange *x, const struct head *head, bool end)
@@ -423,6 +466,7 @@ static void on_request(void *arg, struct exchange *x,
     c->api = a;
     c->x = x;
     c->peer = peer;
+    timer_init(&c->deadline, on_deadline);
     text_init(&c->body, CERTIFICATE_BODY_MAX);
     arena_init(&c->arena, 2 * CERTIFICATE_BODY_MAX);
     list_init(&c->seat.node);
@@ -454,6 +498,7 @@ enum status mesh_api_start(struct mesh_api **out, struct loop *l,
     list_init(&a->calls);
     /* Sessions watch over silence themselves, and sooner. */
     http.limits.body_timeout = 60 * NSEC_PER_SEC;
+    http.limits.max_streams = STREAMS_MAX;
     rc = http_server_start(&a->http, l, &http, on_request, a, e);
     if (rc) {
         mem_free(a);

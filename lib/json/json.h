@@ -50,6 +50,11 @@ struct json_limits {
  * with a sentence: "line 3, column 12: expected a value". Copies all. */
 CHECKED enum status json_parse(slice text, const struct json_limits *limits,
                                struct json_doc **out, struct error *e);
+/* As json_parse, but \u0000 in a string reads as U+FFFD: for what an API server
+ * says, where one object with a NUL must not make the others unreadable. */
+CHECKED enum status json_parse_defused(slice text,
+                                       const struct json_limits *limits,
+                                       struct json_doc **out, struct error *e);
 /* NULL is ignored. */
 void json_free(struct json_doc *doc);
 struct json json_root(const struct json_doc *doc);

@@ -149,8 +149,9 @@ static void on_answer(void *owner, const struct kube_answer *a);
 
 static void send_call(struct kube_lease *l, enum kube_method method, slice body)
 {
+    /* A write that is lost leaves time for a second one. */
     struct kube_call call = {
-        .method = method, .body = body, .timeout = l->renew};
+        .method = method, .body = body, .timeout = l->renew / 2};
     struct text path;
     enum status rc;
 
@@ -338,14 +339,18 @@ static void lease_free(struct reap *r)
 
 void kube_lease_close(struct kube_lease *l)
 {
+    bool taking;
+
     if (!l || l->closed)
         return;
     l->closed = true;
     timer_stop(&l->loop->timers, &l->step);
     timer_stop(&l->loop->timers, &l->end);
+    /* Under way: perhaps it is ours by now. */
+    taking = l->request && l->writing;
     if (l->request)
         kube_cancel(l->request);
-    if (l->good_until)
+    if (l->good_until || taking)
         release(l);
     kube_unref(l->kube);
     loop_reap(l->loop, &l->reap, lease_free);

@@ -311,7 +311,7 @@ static enum status read_answer(struct kube_request *r, struct kube_answer *a,
     if (seconds > 0)
         a->retry_after = (seconds < 3600 ? seconds : 3600) * NSEC_PER_SEC;
     if (r->in.len) {
-        rc = json_parse(text_slice(&r->in), &limits, doc, e);
+        rc = json_parse_defused(text_slice(&r->in), &limits, doc, e);
         if (rc && good)
             return error_prefix(e, rc == ERR_INVALID ? ERR_PROTOCOL : rc,
                                 "the answer");

@@ -315,7 +315,7 @@ static void on_line(struct kube_watch *w, slice line)
     struct json_doc *doc = NULL;
     struct watch_event ev;
     struct error e;
-    enum status rc = json_parse(line, &limits, &doc, &e);
+    enum status rc = json_parse_defused(line, &limits, &doc, &e);
 
     if (!rc)
         rc = watch_event_read(json_root(doc), &ev, &e);
@@ -377,7 +377,9 @@ static void on_refused(struct kube_watch *w, const struct kube_answer *a)
                  "path=%s why=" LOG_QUOTED, w->path, FMT(why));
         w->pages_only = true;
         try_now(w);
-    } else if (a->http_status == 410 || w->failures + 1 >= FORGET_AFTER) {
+    } else if (a->http_status == 410 ||
+               (w->failures + 1 >= FORGET_AFTER && a->rc != ERR_RESOURCES &&
+                a->rc != ERR_DENIED)) {
         list_again(w, why);
     } else {
         fail(w, a->retry_after, why);

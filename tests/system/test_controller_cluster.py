@@ -102,19 +102,37 @@ def test_the_root_cannot_be_written_at_first(kube):
         c.wait("all is well", lambda: well(c))
 
 
-def test_a_deleted_root_is_missed_but_not_made_again(kube):
+def test_a_deleted_root_is_put_back(kube):
+    """By who has it; a replica that starts would make another one."""
     with kube as c:
         c.controller()
-        old = c.secret("tulle-ca")
+        old = c.secret("tulle-ca")["data"]
         c.kube.delete("Secret", SYSTEM, "tulle-ca")
+        c.wait("it is there", lambda: c.secret("tulle-ca"))
+        assert c.secret("tulle-ca")["data"] == old
+        c.wait("all is well", lambda: well(c))
+        assert gives(c)["bundle"] == c.root()
+        assert "root put back" in c.outputs()
+        # What cannot be put back is tried again.
+        c.kube.fail(times=1, status=500, method="POST",
+                    path=f"/api/v1/namespaces/{SYSTEM}/secrets")
+        c.kube.delete("Secret", SYSTEM, "tulle-ca")
+        c.wait("it is there", lambda: c.secret("tulle-ca"))
+        assert c.secret("tulle-ca")["data"] == old
+
+
+def test_a_deleted_issuer_of_somebody_is_missed(kube):
+    with kube as c:
+        root = Authority.stranger()
+        c.add_issuer(root)
+        c.controller("a", "--issuer-secret", "issuer")
+        c.kube.delete("Secret", SYSTEM, "issuer")
         c.wait("it says so", lambda: "was deleted"
                in authority_says(c).get("message", ""))
         assert authority_says(c)["status"] == "True"
         assert gives(c)
-        assert made(c) == 1
-        c.kube.put(old)
+        c.add_issuer(root)
         c.wait("all is well", lambda: well(c))
-        assert gives(c)["bundle"] == c.root()
 
 
 # --- an issuer that somebody gives --------------------------------------------
@@ -278,7 +296,28 @@ def test_another_root_with_the_old_one_beside_it(kube):
                 "certificate in force") >= issued + 4, 30)
             c.add_issuer(new)
             c.wait("the old one is gone", lambda: c.bundle("shop") ==
-                   pems(new)[0])
+                   pems(new)[0], 30)
+            traffic.wait(100)
+
+
+def test_another_root_at_once(kube):
+    """As when cert-manager makes a self-signed issuer anew: the one before stays
+    trusted for as long as its certificates live."""
+    with kube as c, App() as app:
+        old, new = Authority.stranger(), Authority.stranger()
+        c.add_issuer(old)
+        c.controller("a", "--issuer-secret", "issuer", "--cert-life", "10s")
+        front, *_ = c.serve(app.address)
+        with Traffic(front, keep=False) as traffic:
+            c.add_issuer(new)
+            both = pems(new)[0] + pems(old)[0]
+            c.wait("all are told", lambda: c.bundle("shop") == both)
+            assert gives(c)["bundle"] == both
+            issued = c.outputs().count("certificate in force")
+            c.wait("both have new ones", lambda: c.outputs().count(
+                "certificate in force") >= issued + 4, 30)
+            c.wait("the old one is gone", lambda: c.bundle("shop") ==
+                   pems(new)[0], 30)
             traffic.wait(100)
 
 

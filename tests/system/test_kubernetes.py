@@ -209,6 +209,21 @@ def test_bad_object_is_told_once(fake, controller):
     assert c.log().count("bad annotation") == 1
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_nul_in_one_object(fake, controller, streamed):
+    """Kubernetes takes it in an annotation: no other object may be missed."""
+    kube = fake()
+    kube.watch_lists = streamed
+    kube.put(pod("nul-1", "10.1.9.1", {"note": "a\0b"}))
+    c = controller(kube)
+    wait_until("ready", c.ready, 15, c.controller.must_run)
+    assert c.agrees()
+    kube.put(pod("nul-2", "10.1.9.2", {"note": "\\\0"}))
+    kube.put(pod("cart-9", "10.1.0.9"))
+    c.await_agreement(3)
+    assert "cannot be read" not in c.log()
+
+
 def test_identities_come_from_pods(fake, controller):
     """Not from who an EndpointSlice says is there."""
     kube = fake()

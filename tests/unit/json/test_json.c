@@ -335,6 +335,38 @@ static void test_memory_is_counted(void **state UNUSED)
     assert_int_equal(mem_used(), before);
 }
 
+static void test_defused(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } t[] = {
+        {"[\"plain\"]", "plain"},
+        {"[\"\\u0000\"]", "\xef\xbf\xbd"},
+        {"[\"a\\u0000\\u0000b\"]", "a\xef\xbf\xbd\xef\xbf\xbd"
+                                   "b"},
+        {"[\"\\\\u0000\"]", "\\u0000"},
+        {"[\"\\\\\\u0000\"]", "\\\xef\xbf\xbd"},
+    };
+    struct json_doc *doc = NULL;
+    struct error e;
+    slice got;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(
+            json_parse_defused(slice_str(t[i].text), &limits, &doc, &e), OK);
+        assert_int_equal(json_as_string(json_first(json_root(doc)), &got, &e),
+                         OK);
+        assert_int_equal(got.len, strlen(t[i].want));
+        assert_memory_equal(got.ptr, t[i].want, got.len);
+        json_free(doc);
+    }
+    assert_int_equal(json_parse_defused(SLICE("[\"\\u0000"), &limits, &doc, &e),
+                     ERR_INVALID);
+    assert_int_equal(json_parse_defused(SLICE("\\"), &limits, &doc, &e),
+                     ERR_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_optional_members_keep_the_default),
         cmocka_unit_test(test_long_values_are_cut_in_sentences),
         cmocka_unit_test(test_memory_is_counted),
+        cmocka_unit_test(test_defused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
