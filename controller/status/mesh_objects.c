@@ -62,7 +62,7 @@ struct mesh_objects {
     struct timer tick, settled;
     unsigned ticks;
     bool leading;
-    bool serving; /* proxies can have their session here */
+    bool serving;               /* proxies can have their session here */
     bool no_proxies, no_config; /* their definitions are missing */
     struct reap reap;
 };
