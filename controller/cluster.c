@@ -78,6 +78,11 @@ void cluster_set_authority(struct cluster *c, const struct authority *a)
     webhook_cert_set(c->webhook, a);
 }
 
+bool cluster_is_blind(const struct cluster *c)
+{
+    return c->shedding;
+}
+
 bool cluster_may_sign(const struct cluster *c)
 {
     int64_t heard = ca_secret_heard(c->ca);
@@ -393,10 +398,11 @@ void cluster_leave(struct cluster *c)
     if (!c->lease)
         return;
     timer_stop(&c->opt.loop->timers, &c->tick);
-    kube_lease_close(c->lease);
-    c->lease = NULL;
+    /* Before the next one may begin. */
     if (c->leading)
         on_leading(c, false);
+    kube_lease_close(c->lease);
+    c->lease = NULL;
 }
 
 static void cluster_free(struct reap *r)

@@ -262,6 +262,7 @@ def test_who_lost_the_api_server_sheds_its_proxies(kube):
             c.ways["b"].freeze()
             c.await_leader("a")
             c.wait("b sheds", lambda: SHEDS in c.controllers["b"].output(), 20)
+            assert not c.controllers["b"].ready()
             c.wait("both are at a", lambda: joined(c, "a") == 2)
             traffic.wait(100)
             c.stays("all is whole", lambda: c.sync("shop/web") ==
