@@ -365,6 +365,10 @@ static void wrote(struct mesh_objects *m, slice key, struct json obj)
 {
     struct seen *is = seen(m, key);
 
+    /* What has a status was there before; if we do not see it any more, the watch
+     * told meanwhile that it has gone. */
+    if (!is && json_present(json_get(obj, "status")))
+        return;
     if (!is || kube_version(obj) > is->version)
         is = see(m, key, obj);
     /* 0: it was created just now, and has none yet. */

@@ -72,6 +72,19 @@ def test_bundle_is_put_right(kube):
         c.wait("it is there again", lambda: c.bundle("shop") == root)
 
 
+def test_bundle_that_somebody_made_immutable(kube):
+    with kube as c:
+        path = f"/api/v1/namespaces/shop/configmaps/{BUNDLE}"
+        c.kube.fail(times=1000, status=422, method="PUT", path=path)
+        c.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "immutable": True,
+                    "metadata": {"name": BUNDLE, "namespace": "shop"},
+                    "data": {"bundle.pem": "-----BEGIN NONSENSE-----"}})
+        c.controller()
+        c.wait("ours", lambda: c.bundle("shop") == c.root())
+        assert "immutable" not in c.kube.get("ConfigMap", "shop", BUNDLE)
+        assert not c.writes(0, path, by=None)[1:]  # one DELETE
+
+
 def test_bundle_of_a_namespace_that_ends(kube):
     """Nothing can be made there any more; nobody tries again and again."""
     with kube as c:
@@ -93,13 +106,13 @@ def test_bundle_of_a_namespace_that_ends(kube):
 
 def test_bundle_follows_the_issuer(kube):
     with kube as c:
-        old = c.add_issuer(Authority.stranger())
-        c.controller("a", "--issuer-secret", "issuer")
-        assert c.trusted() == decoded(old, "tls.crt")
-        new = c.add_issuer(Authority.stranger())
-        for n in ("shop", SYSTEM):
-            c.wait("the new one", lambda n=n: c.bundle(n) ==
-                   decoded(new, "tls.crt"))
+        old = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
+        c.controller("a", "--issuer-secret", "issuer", "--cert-life", "4s")
+        assert c.trusted() == old
+        new = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
+        for want in (new + old, new):
+            c.wait("both", lambda want=want: c.bundle("shop") ==
+                   c.bundle(SYSTEM) == want)
 
 
 def test_bundle_that_cannot_be_written_is_tried_again(kube):
@@ -207,10 +220,11 @@ def test_webhook_comes_later_and_follows_the_issuer(kube):
         first = c.wait("a certificate", lambda: serving_cert(c))
         add_hooks(c, "pod.inject.tulle.dev")
         c.wait("it is set", lambda: ca_bundles(c) == [c.trusted()])
+        old = c.trusted()
         new = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
-        c.wait("the new root", lambda: ca_bundles(c) == [new])
+        c.wait("the new root", lambda: ca_bundles(c) == [new + old])
         c.wait("another certificate", lambda: serving_cert(c) != first)
-        assert decoded(serving(c), "ca.crt") == new
+        assert decoded(serving(c), "ca.crt") == new + old
 
 
 def test_certificate_is_renewed_at_half_of_its_life(kube):
