@@ -322,7 +322,7 @@ def test_disconnected_and_back(kube):
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         before = condition(c.mesh_proxy("shop/cart"), "Ready")
         c.end(proxy)
-        c.wait("it is noticed", lambda: c.sync("shop/cart") == "unknown", 30)
+        c.wait("it is noticed", lambda: c.sync("shop/cart") == "unknown", 45)
         now = c.mesh_proxy("shop/cart")
         assert condition(now, "Synced")["reason"] == "Disconnected"
         assert condition(now, "Ready") == before  # also its time
@@ -338,6 +338,7 @@ def test_a_session_that_comes_again_at_once_is_no_news(kube):
         folder = c.certificate("shop/cart")
         s = Session(c.controllers["a"].api, folder)
         assert s.status() == 200
+        s.subscribe()
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         settle(c)
         mark = c.mark()
@@ -346,6 +347,7 @@ def test_a_session_that_comes_again_at_once_is_no_news(kube):
             time.sleep(1.5)  # allow sleep: long enough to be looked at
             s = Session(c.controllers["a"].api, folder)
             assert s.status() == 200
+            s.subscribe()
         settle(c)
         assert not c.writes(mark), said(c.writes(mark))
         s.close()
@@ -358,6 +360,7 @@ def test_two_sessions_of_one_pod(kube):
         folder = c.certificate("shop/cart")
         old = Session(c.controllers["a"].api, folder)
         assert old.status() == 200
+        old.subscribe()
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         new = Session(c.controllers["a"].api, c.certificate("shop/cart"))
         assert new.status() == 200
@@ -502,6 +505,7 @@ def test_who_starts_anew_rewrites_nothing(kube, slow):
         c.start_proxy("shop/other")
         s = Session(c.controllers["a"].api, folder)
         assert s.status() == 200
+        s.subscribe()
         c.wait("all is shown", lambda: c.mesh_config()["status"].get("proxies")
                == 22 and c.mesh_config()["status"]["synced"] == 2)
         settle(c)
@@ -515,6 +519,7 @@ def test_who_starts_anew_rewrites_nothing(kube, slow):
         c.controller("a")
         again = Session(c.controllers["a"].api, folder)
         assert again.status() == 200
+        again.subscribe()
         c.await_leader("a")
         settle(c)
         again.close()
