@@ -53,47 +53,68 @@ static slice text_of(struct json obj, const char *name)
 /* --- kinds --- */
 
 struct kind {
-    const char *name, *prefix;
+    const char *name, *group, *prefix;
 };
 
 static const struct kind kinds[] = {
-    {"Pod", ""},
-    {"Deployment", "/spec/template"},
-    {"StatefulSet", "/spec/template"},
-    {"DaemonSet", "/spec/template"},
-    {"ReplicaSet", "/spec/template"},
-    {"ReplicationController", "/spec/template"},
-    {"Job", "/spec/template"},
-    {"CronJob", "/spec/jobTemplate/spec/template"},
+    {"Pod", "", ""},
+    {"Deployment", "apps", "/spec/template"},
+    {"StatefulSet", "apps", "/spec/template"},
+    {"DaemonSet", "apps", "/spec/template"},
+    {"ReplicaSet", "apps", "/spec/template"},
+    {"ReplicationController", "", "/spec/template"},
+    {"Job", "batch", "/spec/template"},
+    {"CronJob", "batch", "/spec/jobTemplate/spec/template"},
 };
 
-static const struct kind *kind_of(slice name)
+/* "apps" of "apps/v1", "" of "v1". Others have kinds of the same names. An
+ * apiVersion that is missing is anybody's. */
+static bool in_group(slice api, const char *group)
+{
+    slice before = SLICE(""), version;
+
+    (void)slice_cut(api, '/', &before, &version);
+    return slice_empty(api) || slice_eq(before, slice_str(group));
+}
+
+static const struct kind *kind_of(slice name, slice api)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (slice_eq(name, slice_str(kinds[i].name)))
-            return &kinds[i];
+            return in_group(api, kinds[i].group) ? &kinds[i] : NULL;
     return NULL;
 }
 
+static bool is_space(slice name, slice api)
+{
+    return slice_eq(name, SLICE("Namespace")) && in_group(api, "");
+}
+
 /* List, PodList, DeploymentList: of what we know. */
-static bool is_list(slice kind)
+static bool is_list(slice kind, slice api)
 {
     slice of = slice_sub(kind, 0, kind.len - 4);
 
-    return slice_ends(kind, SLICE("List")) &&
-           (slice_empty(of) || kind_of(of) || slice_eq(of, SLICE("Namespace")));
+    if (!slice_ends(kind, SLICE("List")))
+        return false;
+    return slice_empty(of) ? in_group(api, "")
+                           : kind_of(of, api) || is_space(of, api);
 }
 
 /* Other people's documents need not even be JSON. */
+static slice scalar(const struct yaml_tree *t, const char *name)
+{
+    uint32_t i = t->root ? yaml_member(t, t->root, slice_str(name)) : 0;
+
+    return i && yaml_node(t, i)->kind == YAML_SCALAR ? yaml_node(t, i)->text
+                                                     : SLICE_NONE;
+}
+
 static bool is_of_ours(const struct yaml_tree *t)
 {
-    uint32_t i = t->root ? yaml_member(t, t->root, SLICE("kind")) : 0;
-    slice kind;
+    slice kind = scalar(t, "kind"), api = scalar(t, "apiVersion");
 
-    if (!i || yaml_node(t, i)->kind != YAML_SCALAR)
-        return false;
-    kind = yaml_node(t, i)->text;
-    return kind_of(kind) || is_list(kind) || slice_eq(kind, SLICE("Namespace"));
+    return kind_of(kind, api) || is_list(kind, api) || is_space(kind, api);
 }
 
 /* --- reading --- */
@@ -108,20 +129,53 @@ static struct json follow(struct json v, const char *pointer)
     return v;
 }
 
-static enum status find_pod(struct job *j, struct document *d, struct json obj,
-                            slice kind, const char *at)
+static slice namespace_of(const struct job *j, struct json object)
 {
-    const struct kind *k = kind_of(kind);
-    struct found f = {.kind = k ? k->name : NULL};
+    slice ns = text_of(json_get(object, "metadata"), "namespace");
+
+    return slice_empty(ns) ? j->opt->ns : ns;
+}
+
+static void say(struct job *j, const struct found *f, struct json object,
+                slice ns, const char *what, slice why)
+{
+    slice name = text_of(json_get(object, "metadata"), "name");
+    char line[1024];
+
+    if (!j->opt->report)
+        return;
+    snprintf(line, sizeof line, "%.*s/%s/%.*s: %s%s%.*s", FMT(ns), f->kind,
+             FMT(name), what, slice_empty(why) ? "" : ": ", FMT(why));
+    j->opt->report(j->opt->arg, line);
+}
+
+/* A patch for kustomize, say. */
+static bool has_containers(struct json pod)
+{
+    struct json spec = json_get(pod, "spec");
+
+    return json_type(pod) == JSON_OBJECT
+               ? json_present(json_get(spec, "containers")) ||
+                     (json_present(spec) && json_type(spec) != JSON_OBJECT)
+               : json_present(pod);
+}
+
+static enum status find_pod(struct job *j, struct document *d, struct json obj,
+                            const struct kind *k, const char *at)
+{
+    struct found f = {.kind = k->name};
     int n;
 
-    if (!k)
-        return OK;
     if (j->pods++ == PODS_MAX)
         return error_set(j->e, ERR_TOO_BIG, "%.*s: more than %d pods",
                          FMT(j->source), PODS_MAX);
     n = snprintf(f.prefix, sizeof f.prefix, "%s%s", at, k->prefix);
     f.pod = follow(obj, k->prefix);
+    if (k->prefix[0] && !has_containers(f.pod)) {
+        say(j, &f, obj, namespace_of(j, obj), "left as it is",
+            SLICE("it has no containers"));
+        return OK;
+    }
     if (n < 0 || n >= PREFIX_MAX || json_type(f.pod) != JSON_OBJECT)
         return json_error(obj, ERR_INVALID, j->e, "no %s of a %s",
                           k->prefix[0] ? k->prefix + 1 : "fields", k->name);
@@ -130,17 +184,28 @@ static enum status find_pod(struct job *j, struct document *d, struct json obj,
 }
 
 /* Kept as the values of a map: they live as long as the document. */
-static void find_space(struct job *j, struct json obj, slice kind)
+static void find_space(struct job *j, struct json obj)
 {
     struct json meta = json_get(obj, "metadata");
     slice name = text_of(meta, "name");
 
-    if (slice_eq(kind, SLICE("Namespace")) && !slice_empty(name)) {
+    if (!slice_empty(name)) {
         struct json *kept = MEM_NEW(struct json);
 
         *kept = meta;
         mem_free(map_put(&j->spaces, name, kept));
     }
+}
+
+static enum status find_object(struct job *j, struct document *d,
+                               struct json obj, slice kind, slice api,
+                               const char *at)
+{
+    const struct kind *k = kind_of(kind, api);
+
+    if (is_space(kind, api))
+        find_space(j, obj);
+    return k ? find_pod(j, d, obj, k, at) : OK;
 }
 
 static enum status find_in_list(struct job *j, struct document *d,
@@ -153,15 +218,16 @@ static enum status find_in_list(struct job *j, struct document *d,
 
     for (struct json i = json_first(json_get(root, "items"));
          json_present(i) && !rc; i = json_next(i), n++) {
-        slice kind = text_of(i, "kind");
+        slice kind = text_of(i, "kind"), api = text_of(i, "apiVersion");
         char at[32];
 
         snprintf(at, sizeof at, "/items/%u", n);
         /* In a PodList they need not say it again. */
-        if (slice_empty(kind))
+        if (slice_empty(kind)) {
             kind = of;
-        find_space(j, i, kind);
-        rc = find_pod(j, d, i, kind, at);
+            api = text_of(root, "apiVersion");
+        }
+        rc = find_object(j, d, i, kind, api, at);
     }
     return rc;
 }
@@ -169,12 +235,11 @@ static enum status find_in_list(struct job *j, struct document *d,
 static enum status find(struct job *j, struct document *d)
 {
     struct json root = json_root(d->doc);
-    slice kind = text_of(root, "kind");
+    slice kind = text_of(root, "kind"), api = text_of(root, "apiVersion");
 
-    if (is_list(kind))
+    if (is_list(kind, api))
         return find_in_list(j, d, root);
-    find_space(j, root, kind);
-    return find_pod(j, d, root, kind, "");
+    return find_object(j, d, root, kind, api, "");
 }
 
 static enum status read_document(struct job *j, const struct yaml_part *part)
@@ -214,26 +279,6 @@ static struct json object_of(const struct document *d, const struct found *f)
     while (n-- > 0)
         root = json_next(root);
     return root;
-}
-
-static slice namespace_of(const struct job *j, struct json object)
-{
-    slice ns = text_of(json_get(object, "metadata"), "namespace");
-
-    return slice_empty(ns) ? j->opt->ns : ns;
-}
-
-static void say(struct job *j, const struct found *f, struct json object,
-                slice ns, const char *what, slice why)
-{
-    slice name = text_of(json_get(object, "metadata"), "name");
-    char line[1024];
-
-    if (!j->opt->report)
-        return;
-    snprintf(line, sizeof line, "%.*s/%s/%.*s: %s%s%.*s", FMT(ns), f->kind,
-             FMT(name), what, slice_empty(why) ? "" : ": ", FMT(why));
-    j->opt->report(j->opt->arg, line);
 }
 
 /* A sentence about the document knows the line already. */

@@ -95,6 +95,36 @@ static enum status read_settings(struct injection *i, struct error *e)
     return rc ? rc : fit_grace(i, e);
 }
 
+/* One of that name may be ours from before: then our containers are there, too. */
+static enum status check_volumes(const struct injection *i, struct error *e)
+{
+    static const char *const names[] = {VOLUME_TOKEN, VOLUME_BUNDLE};
+    struct json spec = json_get(i->in->pod, "spec");
+
+    if (json_present(i->proxy))
+        return OK;
+    for (size_t n = 0; n < sizeof names / sizeof *names; n++)
+        if (json_present(by_name(json_get(spec, "volumes"), names[n])))
+            return error_set(e, ERR_INVALID,
+                             "volume %s: this name is that of a volume of the "
+                             "mesh: give it another one",
+                             names[n]);
+    return OK;
+}
+
+/* Files may say what no API object can: `tulle.dev/workers: 2` is a number. */
+static enum status check_texts(struct json map, const char *what,
+                               struct error *e)
+{
+    for (struct json i = json_first(map); json_present(i); i = json_next(i))
+        if (slice_starts(json_name(i), SLICE(ANNOTATION_PREFIX)) &&
+            json_type(i) != JSON_STRING && json_type(i) != JSON_NULL)
+            return error_set(e, ERR_INVALID,
+                             "%s %.*s: not a text; put its value in quotes",
+                             what, FMT(slice_sub(json_name(i), 0, 100)));
+    return OK;
+}
+
 /* Only shapes that the API server would refuse too: then our sentence is not the
  * worse one. */
 static enum status check_shape(struct json pod, struct error *e)
@@ -107,6 +137,10 @@ static enum status check_shape(struct json pod, struct error *e)
         rc = json_opt_object(pod, "metadata", &ignored, e);
     if (!rc)
         rc = json_opt_object(meta, "annotations", &ignored, e);
+    if (!rc)
+        rc = check_texts(json_get(meta, "annotations"), "annotation", e);
+    if (!rc)
+        rc = check_texts(json_get(meta, "labels"), "label", e);
     if (!rc)
         rc = json_array(spec, "containers", &ignored, e);
     if (!rc)
@@ -211,7 +245,9 @@ static void do_it(struct injection *i)
     enum status rc;
 
     find_ours(i);
-    rc = read_settings(i, &e);
+    rc = check_volumes(i, &e);
+    if (!rc)
+        rc = read_settings(i, &e);
     if (!rc)
         rc = make_patch(i, &e);
     if (rc)

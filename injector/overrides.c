@@ -303,12 +303,32 @@ static enum status spell(const struct row *r, slice v, struct arena *arena,
     return rc;
 }
 
-static void complain(struct error *e, const char *what, const char *name,
-                     const struct row *r, slice v)
+static void complain_of_value(struct error *e, const char *what,
+                              const char *name, const struct row *r, slice v)
 {
     error_set(e, ERR_INVALID, "%s%s: '%.*s%s' is not valid; expected %s", what,
               name, FMT(slice_sub(v, 0, COMPLAINT_VALUE)),
               v.len > COMPLAINT_VALUE ? "..." : "", r->expects);
+}
+
+static void complain_of_size(struct error *e, const char *what,
+                             const char *name, slice v)
+{
+    if (v.len > VALUE_MAX)
+        error_set(e, ERR_TOO_BIG, "%s%s: %zu bytes, at most %d are allowed",
+                  what, name, v.len, VALUE_MAX);
+    else
+        error_set(e, ERR_TOO_BIG, "%s%s: more than %d items", what, name,
+                  LIST_MAX);
+}
+
+static void complain(struct error *e, enum status rc, const char *what,
+                     const char *name, const struct row *r, slice v)
+{
+    if (rc == ERR_TOO_BIG)
+        complain_of_size(e, what, name, v);
+    else
+        complain_of_value(e, what, name, r, v);
 }
 
 enum status overrides_check(struct overrides *o, struct arena *arena,
@@ -322,9 +342,11 @@ enum status overrides_check(struct overrides *o, struct arena *arena,
             *v = SLICE("");
             continue;
         }
-        if (!spell(r, given, arena, v))
+        enum status rc = spell(r, given, arena, v);
+        if (!rc)
             continue;
-        complain(e, "", r->annotation + sizeof ANNOTATION_PREFIX - 1, r, given);
+        complain(e, rc, "", r->annotation + sizeof ANNOTATION_PREFIX - 1, r,
+                 given);
         return ERR_INVALID;
     }
     return OK;
@@ -332,14 +354,16 @@ enum status overrides_check(struct overrides *o, struct arena *arena,
 
 /* --- reading --- */
 
-/* The annotation's text; false without one. */
+/* The annotation's text; false without one. What is no text, which only a file
+ * can say, is no value that any setting has. */
 static bool said(struct json annotations, const struct row *r, slice *v)
 {
     struct error ignored;
 
     *v = SLICE_NONE;
-    return json_opt_string(annotations, r->annotation, v, &ignored) == OK &&
-           v->ptr;
+    if (json_opt_string(annotations, r->annotation, v, &ignored))
+        *v = SLICE("(not a text)");
+    return v->ptr != NULL;
 }
 
 static void read_namespace(struct overrides *out, const struct row *r, slice v,
@@ -347,12 +371,13 @@ static void read_namespace(struct overrides *out, const struct row *r, slice v,
 {
     slice *to = value_of(out, r);
     struct error why;
+    enum status rc = spell(r, v, notes->arena, to);
 
-    if (!spell(r, v, notes->arena, to))
+    if (!rc)
         return;
     if (r->kind == KIND_MTLS)
         *to = SLICE("strict"); /* fails closed */
-    complain(&why, "annotation ", r->annotation, r, v);
+    complain(&why, rc, "annotation ", r->annotation, r, v);
     notes_add(notes, NOTE_NAMESPACE, "%s; %s holds", why.text,
               r->kind == KIND_MTLS ? "strict" : "the default");
 }
@@ -364,9 +389,11 @@ static enum status read_row(struct overrides *out, const struct row *r,
     slice v;
 
     if (said(pod, r, &v)) {
-        if (!spell(r, v, notes->arena, value_of(out, r)))
+        enum status rc = spell(r, v, notes->arena, value_of(out, r));
+
+        if (!rc)
             return OK;
-        complain(e, "annotation ", r->annotation, r, v);
+        complain(e, rc, "annotation ", r->annotation, r, v);
         return ERR_INVALID;
     }
     if (said(ns, r, &v))

@@ -17,7 +17,7 @@ enum {
     NAME_MAX_BYTES = 63,
     PATH_BYTES = 128,
     POST_START_SECONDS = 600, /* Kubernetes sets no bound */
-    TIMEOUT_MAX = 86400,
+    TIMEOUT_MAX = 86400,      /* nobody waits for longer */
 };
 
 struct asked {        /* one probe or hook */
@@ -272,8 +272,13 @@ static enum status probe(struct rewriter *r, struct asked *a, const char *at,
     a->hook = false;
     a->handler = json_get(a->container, at);
     a->timeout = 1;
-    rc = json_opt_int(a->handler, "timeoutSeconds", 1, TIMEOUT_MAX, &a->timeout,
+    /* 0 is 1 to the API server, which refuses what is below. */
+    rc = json_opt_int(a->handler, "timeoutSeconds", 0, INT32_MAX, &a->timeout,
                       r->e);
+    if (a->timeout < 1)
+        a->timeout = 1;
+    if (a->timeout > TIMEOUT_MAX)
+        a->timeout = TIMEOUT_MAX;
     return rc ? rc : rewrite(r, a);
 }
 

@@ -102,6 +102,16 @@ static bool leads_back(const struct worker_listener *wl,
     return false;
 }
 
+/* Redirected to us, and yet for somebody else, or for loopback: a neighbour on the
+ * link wants us to dial that for him. The packet rules leave such packets alone;
+ * who changed them, or has a kernel without that rule, is still no relay. */
+static bool is_foreign(const struct worker_listener *wl,
+                       const struct address *to)
+{
+    return wl->spec->inbound && !pod_owns(proxy_pod(wl->worker->proxy), to) &&
+           !orig_dst_is_own(to); /* that it got after our start */
+}
+
 static void accept_transparent(struct worker_listener *wl, struct stream *s,
                                int fd, const struct address *client)
 {
@@ -110,6 +120,13 @@ static void accept_transparent(struct worker_listener *wl, struct stream *s,
     uint16_t own = address_port(listener_address(wl->listener));
     if (orig_dst(fd, own, &to) || leads_back(wl, &to)) {
         telemetry_fault(wl->worker->telemetry, wl->spec->inbound, FAULT_LOOP);
+        stream_close(s, STREAM_RESET);
+        return;
+    }
+    if (is_foreign(wl, &to)) {
+        telemetry_count(wl->worker->telemetry, COUNTER_CONNECTIONS_REFUSED);
+        log_debug(&log_, "connection for a foreign address refused",
+                  "destination=%.*s", FMT(address_format(&to, text)));
         stream_close(s, STREAM_RESET);
         return;
     }

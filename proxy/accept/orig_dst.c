@@ -3,6 +3,7 @@
 
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
+#include <unistd.h>
 
 static bool local_address(int fd, struct address *out)
 {
@@ -55,4 +56,22 @@ enum status orig_dst(int fd, uint16_t own, struct address *out)
     if (address_port(out) == own && address_is_loopback(out))
         return ERR_DENIED;
     return OK;
+}
+
+bool orig_dst_is_own(const struct address *to)
+{
+    struct address at = *to;
+    int fd, on = 1;
+
+    if (address_is_loopback(to) || address_is_any(to))
+        return false;
+    fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    address_set_port(&at, 0);
+    /* No port is wanted, so that none need be free. */
+    setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    int rc = bind(fd, &at.sa, address_len(&at));
+    close(fd);
+    return rc == 0;
 }

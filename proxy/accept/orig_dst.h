@@ -13,4 +13,7 @@ CHECKED enum status orig_dst_of(int fd, struct address *out);
  * serving it would loop. */
 CHECKED enum status orig_dst(int fd, uint16_t own, struct address *out);
 
+/* Is it an address of this machine, other than loopback, at this moment? */
+bool orig_dst_is_own(const struct address *to);
+
 #endif

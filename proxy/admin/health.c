@@ -2,16 +2,23 @@
 /* head -> /live, /ready: answered at once
  *      -> a probe: the application is asked, and the answer waits for it; should
  *         the kubelet go, so does the question
- *      -> anything else: 404, 405 */
+ *      -> anything else: 404, 405
+ *
+ * For a lifecycle hook every status is a success to the kubelet: what we refuse of
+ * hooks ends with a reset, and a line in the log. */
 #include "proxy/admin/health.h"
 
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
 #include "lib/net/listener.h"
 #include "proxy/admin/ask.h"
+
+static struct log_area area = LOG_AREA("health");
+static const struct log log_ = {.area = &area};
 
 enum {
     STRANGERS_MAX = 64, /* connections of anybody; more are closed at once */
@@ -22,6 +29,8 @@ enum {
     REASON_MAX = 512,
 };
 static const int64_t SLOW = 5 * NSEC_PER_SEC;
+/* Anybody can make us refuse: one line says it for that long. */
+static const int64_t QUIET = 10 * NSEC_PER_SEC;
 static const int64_t USER_TIMEOUT = 30 * NSEC_PER_SEC;
 
 struct health {
@@ -35,6 +44,7 @@ struct health {
     struct tls_settings *tls; /* for https probes */
     uint8_t asks_each[PROBES_MAX];
     unsigned asks;
+    int64_t quiet_until; /* loop time */
     struct reap reap;
 };
 
@@ -64,6 +74,27 @@ static void reply(struct exchange *x, unsigned status, const char *line)
     exchange_reply(x, status, SLICE("text/plain; charset=utf-8"),
                    text_slice(&t), NULL);
     text_fini(&t);
+}
+
+static bool is_hook(slice path)
+{
+    return slice_starts(path, SLICE("/hook/"));
+}
+
+static void refuse(struct health *h, struct exchange *x, slice path,
+                   unsigned status, const char *why)
+{
+    int64_t now = loop_now(h->loop);
+
+    if (!is_hook(path)) {
+        reply(x, status, why);
+        return;
+    }
+    if (now >= h->quiet_until)
+        log_warn(&log_, "lifecycle hook refused", "path=%.*s why=\"%s\"",
+                 FMT(slice_sub(path, 0, PROBE_PATH_MAX)), why);
+    h->quiet_until = now >= h->quiet_until ? now + QUIET : h->quiet_until;
+    exchange_reset(x, RESET_CONNECTION);
 }
 
 /* ---- the request, after its head ---- */
@@ -163,12 +194,12 @@ static void serve_probe(struct health *h, struct exchange *x,
 {
     struct asking *a = arena_alloc(&x->arena, sizeof *a);
     if (!a) {
-        reply(x, 503, "out of memory");
+        refuse(h, x, p->path, 503, "out of memory");
         return;
     }
     *a = (struct asking){.health = h, .x = x, .probe = p};
     if (h->asks >= ASKS_MAX || *count_of(a) >= ASKS_EACH) {
-        reply(x, 503, "too many ask at once");
+        refuse(h, x, p->path, 503, "too many ask at once");
         return;
     }
     h->asks++;
@@ -203,11 +234,11 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
     bool live = slice_eq(path, SLICE("/live"));
     bool ready = slice_eq(path, SLICE("/ready"));
     if (!p && !live && !ready)
-        reply(x, 404, "no such page");
+        refuse(h, x, path, 404, "no such page");
     else if (!get)
-        reply(x, 405, "this page only knows GET");
+        refuse(h, x, path, 405, "this page only knows GET");
     else if (p && p->hook && !c->from_node)
-        reply(x, 403, "hooks are for the node alone");
+        refuse(h, x, path, 403, "hooks are for the node alone");
     else if (live)
         reply(x, 200, "live");
     else if (ready)

@@ -6,9 +6,9 @@
  *   GET /ready             200, or 503 and why not yet
  *   GET /probe/...         what the application says: 200, or 503 and why
  *   GET /hook/...          from the node alone, because a hook does something: 200
- *                          when the application answered anything; else the
- *                          connection is reset, which alone is a failure for the
- *                          kubelet
+ *                          when the application answered anything; else, and when
+ *                          we refuse, the connection is reset, which alone is a
+ *                          failure for the kubelet
  *
  * Strangers get a share of the connections, so that the kubelet always finds one. */
 #ifndef TULLE_PROXY_ADMIN_HEALTH_H

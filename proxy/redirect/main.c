@@ -53,7 +53,37 @@ static int fail(const struct init_config *c, int code, const struct error *e)
     return code;
 }
 
-static int run(const struct init_config *c, slice script)
+static enum status set_rules(const struct init_config *c, struct error *e)
+{
+    struct text script;
+
+    text_init(&script, RULES_TEXT_MAX);
+    rules_write(&c->rules, &script);
+    enum status rc = apply_rules(c->nft, text_slice(&script), c->timeout, e);
+    text_fini(&script);
+    return rc;
+}
+
+/* A node's kernel may have NAT and yet not the module nft_fib_inet. What that rule
+ * keeps out, the proxy refuses, too. */
+static enum status set_what_the_kernel_takes(struct init_config *c,
+                                             struct error *e)
+{
+    struct error why;
+    enum status rc = set_rules(c, e);
+
+    if (rc != ERR_INVALID) /* nft ran, and did not like it */
+        return rc;
+    c->rules.without_fib = true;
+    if (set_rules(c, &why))
+        return rc; /* it was something else */
+    printf("without the rule on foreign destinations, which the proxy refuses "
+           "by itself: %s\n",
+           e->text);
+    return OK;
+}
+
+static int run(struct init_config *c)
 {
     struct error e = {{0}};
     struct text notes;
@@ -62,7 +92,7 @@ static int run(const struct init_config *c, slice script)
                                 .controllers_len = c->controllers_len,
                                 .timeout = c->timeout};
 
-    if (apply_rules(c->nft, script, c->timeout, &e)) {
+    if (set_what_the_kernel_takes(c, &e)) {
         (void)error_prefix(&e, ERR_IO, "the packet rules could not be set");
         return fail(c, NOT_SET, &e);
     }
@@ -81,7 +111,6 @@ int main(int argc, char **argv)
     struct init_config c;
     struct error e = {{0}};
     struct text script;
-    int code = 0;
 
     if (init_config_load(&c, argc, (const char *const *)argv, NULL, &e))
         return fail(&c, BAD_SETTINGS, &e);
@@ -93,12 +122,11 @@ int main(int argc, char **argv)
         puts("tulle-init " TULLE_VERSION);
         return 0;
     }
+    if (!c.print)
+        return run(&c);
     text_init(&script, RULES_TEXT_MAX);
     rules_write(&c.rules, &script);
-    if (c.print)
-        fputs(text_cstr(&script), stdout);
-    else
-        code = run(&c, text_slice(&script));
+    fputs(text_cstr(&script), stdout);
     text_fini(&script);
-    return code;
+    return 0;
 }

@@ -3,13 +3,18 @@
  *
  *   outbound  what a process of the pod sends, and nobody exempted, goes to the
  *             proxy's outbound port on loopback
- *   inbound   what comes from outside goes to the proxy's inbound port
+ *   inbound   what comes from outside, for an address of the pod, goes to the
+ *             proxy's inbound port
  *   guard     what comes from outside and was not redirected is dropped
  *
  * NAT looks at the first packet of a connection only, so what is established
  * stays as it is. A connection from before the rules may show up as new with a
  * packet in its middle: hence only a lone SYN is redirected. That would let in who
  * opens with something else, were it not for the guard.
+ *
+ * A neighbour on the link can send any destination. Redirected, it would have become
+ * the proxy's, which dials it: the pod's loopback, or somebody elsewhere. Left alone,
+ * the kernel drops it as it does without us.
  *
  * "lo" is where packets to any address of the pod itself go: nothing between
  * processes of one pod is redirected. */
@@ -81,7 +86,11 @@ static void write_inbound(const struct rules *r, struct text *out)
                         "policy accept;\n"
                         "\t\tmeta l4proto != tcp accept\n"
                         "\t\t" NOT_SYN " accept\n"
-                        "\t\tiifname \"lo\" accept\n"));
+                        "\t\tiifname \"lo\" accept\n"
+                        "\t\tip daddr 127.0.0.0/8 accept\n"
+                        "\t\tip6 daddr ::1 accept\n"));
+    if (!r->without_fib)
+        text_add(out, SLICE("\t\tfib daddr type != local accept\n"));
     skip_ports(&r->skip_inbound, out);
     text_printf(out, "\t\tmeta l4proto tcp redirect to :%u\n\t}\n",
                 r->inbound_port);

@@ -18,6 +18,7 @@ struct rules {
     struct port_set skip_inbound; /* the two above, too */
     struct port_set skip_outbound;
     struct subnet_set skip_subnets;
+    bool without_fib; /* the kernel cannot say which addresses are the pod's */
 };
 
 /* One transaction: what an earlier run left is replaced. The text always fits

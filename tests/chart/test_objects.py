@@ -287,12 +287,62 @@ def test_helm_test_needs_a_proxy(template):
     assert pod["spec"]["restartPolicy"] == "Never"
     container, = pod["spec"]["containers"]
     assert container["command"] == ["/usr/bin/tulle-proxy", "ready"]
-    assert container["securityContext"]["runAsUser"] != 2102
+    assert pod["spec"]["securityContext"]["runAsUser"] != 2102
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     namespace = template().one("Namespace", pod["metadata"]["namespace"])
     for o in (pod, namespace):
         assert o["metadata"]["annotations"]["helm.sh/hook"] == "test"
         assert "hook-succeeded" in \
             o["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+
+
+def test_helm_test_in_a_namespace_that_is_there(template):
+    """With a registry that asks for a password, and numbers of users that the
+    cluster gives."""
+    r = template(values={"test.namespace": "mine",
+                         "imagePullSecrets": [{"name": "registry"}],
+                         "podSecurityContext": {"runAsUser": None}})
+    pod = r.one("Pod", "tulle-test")
+    assert pod["metadata"]["namespace"] == "mine"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert "runAsUser" not in str(pod)
+    assert r.all("Namespace") == []
+
+
+def test_recreate(template):
+    for name in ("controller", "injector"):
+        d = template(values={"deploymentStrategy.type": "Recreate"}).one(
+            "Deployment", f"tulle-{name}")
+        assert d["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_what_is_taken_away(template):
+    """null takes a default away, as everywhere in Helm."""
+    r = template(values={"proxy.resources": None, "proxyInit.skipSubnets": None,
+                         "injector.webhook.excludedNamespaces": None,
+                         "commonLabels": None, "podLabels": None})
+    env = r.env("injector")
+    for name in ("PROXY_CPU_REQUEST", "PROXY_MEMORY_LIMIT", "SKIP_SUBNETS"):
+        assert env[f"TULLE_INJECTOR_{name}"] == ""
+    env = template(values={"proxy.resources.limits": None}).env("injector")
+    assert env["TULLE_INJECTOR_PROXY_MEMORY_LIMIT"] == ""
+    assert env["TULLE_INJECTOR_PROXY_MEMORY_REQUEST"] == "20Mi"
+
+
+def test_numbers_of_resources(template):
+    env = template(values={"proxy.resources.limits": {
+        "memory": 268435456, "cpu": 0.5}}).env("injector")
+    assert env["TULLE_INJECTOR_PROXY_MEMORY_LIMIT"] == "268435456"
+    assert env["TULLE_INJECTOR_PROXY_CPU_LIMIT"] == "500m"
+
+
+def test_common_labels_do_not_replace_ours(template):
+    r = template(values={"commonLabels": {"app.kubernetes.io/name": "theirs",
+                                          "team": "mesh"}})
+    assert r.text.count("theirs") == 0
+    for o in r.objects:
+        assert o["metadata"]["labels"]["app.kubernetes.io/name"] == "tulle"
+        assert o["metadata"]["labels"]["team"] == "mesh"
 
 
 def test_notes(major):

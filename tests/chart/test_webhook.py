@@ -132,27 +132,28 @@ def test_rights(template):
         "discovery.k8s.io/endpointslices": READ,
         "authentication.k8s.io/tokenreviews": "create",
         "/configmaps": "create",
-        "/configmaps[tulle-trust-bundle]": f"{READ} update patch delete",
-        "tulle.dev/meshproxies": f"{READ} create update patch delete",
-        "tulle.dev/meshconfigs": f"{READ} create update patch delete",
-        "tulle.dev/meshproxies/status": "get update patch",
-        "tulle.dev/meshconfigs/status": "get update patch",
-        "/events": "create patch", "events.k8s.io/events": "create patch",
+        "/configmaps[tulle-trust-bundle]": f"{READ} update delete",
+        "tulle.dev/meshproxies": f"{READ} create delete",
+        "tulle.dev/meshconfigs": f"{READ} create",
+        "tulle.dev/meshproxies/status": "patch",
+        "tulle.dev/meshconfigs/status": "patch",
+        "/events": "create patch",
         "admissionregistration.k8s.io/mutatingwebhookconfigurations"
         "[tulle-injector]": f"{READ} patch",
     }
     assert rights(r.one("Role", "tulle-controller")) == {
         "/secrets": "create",
-        "/secrets[tulle-ca,tulle-injector-serving,issuer]": f"{READ} update patch",
+        "/secrets[tulle-ca,issuer]": READ,
+        "/secrets[tulle-injector-serving]": f"{READ} update",
         "coordination.k8s.io/leases": "create",
-        "coordination.k8s.io/leases[tulle-controller]": f"{READ} update patch",
+        "coordination.k8s.io/leases[tulle-controller]": "get patch",
     }
     assert rights(r.one("ClusterRole", "tulle-injector")) == {
-        "/namespaces": READ, "/configmaps[tulle-trust-bundle]": READ,
-        "/events": "create patch", "events.k8s.io/events": "create patch",
+        "/namespaces": READ, "/events": "create patch",
     }
     assert rights(r.one("Role", "tulle-injector")) == {
         "/secrets[tulle-injector-serving]": READ,
+        "/configmaps[tulle-trust-bundle]": READ,
         "/services[tulle-controller]": READ,
     }
     assert "*" not in str([o for o in r.objects if o["kind"].endswith("Role")])

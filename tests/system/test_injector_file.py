@@ -49,11 +49,14 @@ def pods_of(document, kind=None):
     if kind and kind.endswith("List"):
         return [p for item in document["items"]
                 for p in pods_of(item, kind[:-4])]
-    if kind not in PODS:
+    group = document.get("apiVersion", "v1").rpartition("/")[0]
+    if kind not in PODS or "." in group:
         return []
     pod, at = document, None
     for at in PODS[kind]:
-        pod, above = pod[at], pod
+        pod, above = pod.get(at, {}), pod
+    if "containers" not in pod.get("spec", {}):
+        return []
     ns = document["metadata"].get("namespace", "default")
     copy = {k: v for k, v in pod.items() if k not in ("apiVersion", "kind",
                                                       "status")}
@@ -225,7 +228,8 @@ spec:
                  b"  containers"), "given twice"),
     (b"x: &a [*a]\n" + POD, "an alias inside of what it stands for"),
     (b"x: *a\n" + POD, "an alias of what is not there"),
-    (b"kind: Deployment\nspec: {}\n", "no spec/template of a Deployment"),
+    (b"kind: Deployment\nspec: {template: 3}\n",
+     "no spec/template of a Deployment"),
     (POD + b"  a: !!binary aGk=\n", "tags other than !!str"),
     (b"\x00", "control characters"),
     (b"\xff\xfe\xfd", ""),

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from peers.cgroup import rewriting
-from peers.pods import Node, as_proxy
+from peers.pods import LOOPBACK, Node, as_proxy
 from peers.server import Server
 from peers.wire import connect
 
@@ -183,6 +183,37 @@ def test_inbound_ipv6(init, node, pod):
             listener(pod, "::", 90, b"app"):
         assert dials(node, f"[{pod.ip6}]:90") == "proxy"
         assert dials(node, f"{pod.ip}:90") == "proxy"  # dual-stack
+
+
+@pytest.mark.parametrize("fib", [True, False])
+def test_neighbour_with_a_foreign_destination(init, node, pod, fib, tmp_path):
+    """Neither loopback of the pod nor somebody elsewhere is reached through the
+    proxy by who is on the same link; without fib the proxy must see to it."""
+    arguments = []
+    if not fib:
+        nft = tmp_path / "nft"
+        nft.write_text("#!/bin/sh\nrules=$(cat)\ncase $rules in *fib*)\n"
+                       "echo 'Error: Could not process rule: No such file' >&2\n"
+                       "exit 1 ;;\nesac\nprintf '%s\\n' \"$rules\" | nft -f -\n")
+        nft.chmod(0o755)
+        arguments = ["--nft", str(nft)]
+    done = init(pod, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert ("without the rule on foreign" in done.stdout) is not fib
+    assert ("fib daddr" in rules(pod)) is fib
+    mean = node.neighbour(pod)
+    with listener(pod, "::", INBOUND, b"proxy"), \
+            listener(pod, "127.0.0.1", 90, b"app on loopback"):
+        assert dials(mean, f"{pod.ip}:90") == "proxy"
+        assert dials(mean, f"[{pod.ip6}]:90") == "proxy"
+        pod.run("ip", "address", "add", "10.77.0.200/24", "dev", "eth0")
+        assert dials(mean, "10.77.0.200:90") == "proxy"
+        assert "timed out" in dials(mean, f"{LOOPBACK}:90")
+        for foreign in ("192.0.2.9:90", "[2001:db8::9]:90"):
+            if fib:
+                assert "timed out" in dials(mean, foreign)
+            else:
+                assert dials(mean, foreign) == "proxy"
 
 
 def test_nobody_comes_in_past_the_rules(init, node, pod):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The health port: what the kubelet is told, and what it asks the application
 through the proxy."""
+import contextlib
 import http.client
 import http.server
 import json
@@ -285,7 +286,10 @@ def test_https_asks_for_no_name(probed, tmp_path, version, key):
 
 
 def test_https_to_one_without(probed):
-    with App(host=APP_IP) as app, probed(
+    """It does not wait for a whole request, as some do: or it would be a matter of
+    which time is over first."""
+    with Server(lambda w: w.some() and w.send(b"HTTP/1.1 400 Bad\r\n\r\n"),
+                host=APP_IP) as app, probed(
             {"/probe/app/liveness": probe("https", app.port)}) as p:
         status, why = p.get("/probe/app/liveness")
         assert status == 503
@@ -308,6 +312,23 @@ def test_hook(probed):
         with pytest.raises(OSError):
             p.get("/hook/app/preStop")
         assert p.get("/live")[0] == 200
+
+
+def test_hook_that_is_refused(probed):
+    """Were it a status, the kubelet would take it for done."""
+    port = unused()
+    with probed({"/hook/app/preStop": probe("http", port)}) as p, \
+            App(host=APP_IP, port=port) as app:
+        for how in ("POST /hook/app/preStop", "GET /hook/app/other"):
+            with connect(p.health) as wire:
+                wire.send(f"{how} HTTP/1.1\r\nHost: a\r\n"
+                          "Content-Length: 0\r\n\r\n".encode())
+                with contextlib.suppress(ConnectionError):
+                    assert wire.to_end() == b""
+        assert not app.requests
+        with connect(p.health) as wire:
+            wire.send(b"POST /live HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b" 405 " in wire.some()
 
 
 # --- in a pod ----------------------------------------------------------------
@@ -351,8 +372,11 @@ def test_hooks_are_for_the_node(web):
     with web.inside():
         app = App(host="::", port=APP_PORT)
     with app:
-        assert get_from(web.stranger, web, "/hook/app/preStop") == [403, 403]
+        for ip in (web.ip, f"[{web.ip6}]"):
+            with web.stranger.inside(), pytest.raises(OSError):
+                get(f"{ip}:{HEALTH}", "/hook/app/preStop", timeout=10)
         assert not app.requests
+        assert web.program.output().count("hooks are for the node alone") == 1
         assert get_from(web.node, web, "/hook/app/preStop") == [200, 200]
         assert [r.target for r in app.requests] == ["/stop", "/stop"]
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from peers.http1 import App, ask
+from peers.pods import LOOPBACK
 from peers.podmesh import APP, metrics
 from peers.server import Server
 from peers.wire import connect
@@ -232,6 +233,21 @@ def test_own_ports_of_another_pod(shop):
             assert ends(shop.client, f"{shop.web.ip}:{port}") in \
                 ("reset", "fin")
         assert ask_from(shop.client, shop.four).status == 200
+
+
+def test_no_relay(shop):
+    """Who is on the same link can send any destination. Should the packet rules
+    redirect it all the same, the proxy does not dial it."""
+    mean = shop.node.neighbour(shop.web)
+    foreign = [LOOPBACK, "192.0.2.9", "[2001:db8::9]"]
+    with app_in(shop.web, "127.0.0.1") as app:
+        shop.web.run("nft", "insert rule inet tulle inbound iifname eth0 tcp "
+                     "flags & (fin | syn | rst | ack) == syn redirect to :15006")
+        for host in foreign:
+            assert ends(mean, f"{host}:{APP}") == "reset"
+        refused = sum(v for _, v in metrics(shop.web).get(
+            "proxy_connections_refused_total", []))
+        assert (refused, app.requests) == (len(foreign), [])
 
 
 def test_second_address(shop):

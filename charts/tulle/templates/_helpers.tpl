@@ -1,19 +1,19 @@
 {{- /* SPDX-License-Identifier: Apache-2.0 */ -}}
 
-{{- /* Labels of every object. Argument: the root, or (list root "controller"). */ -}}
+{{- /* Labels of every object; ours win over commonLabels. Argument: the root, or
+       (list root "controller"). */ -}}
 {{- define "tulle.labels" -}}
 {{- $root := kindIs "slice" . | ternary (first (kindIs "slice" . | ternary . (list .))) . -}}
-{{- with $root.Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
+{{- $own := dict
+  "app.kubernetes.io/name" "tulle"
+  "app.kubernetes.io/part-of" "tulle"
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" $root.Release.Service
+-}}
 {{- if kindIs "slice" . -}}
-{{ include "tulle.selector" (last .) }}
-{{ else -}}
-app.kubernetes.io/name: tulle
-{{ end -}}
-app.kubernetes.io/part-of: tulle
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{- $own = merge $own (include "tulle.selector" (last .) | fromYaml) -}}
+{{- end -}}
+{{- toYaml (merge $own ($root.Values.commonLabels | default dict)) -}}
 {{- end -}}
 
 {{- /* What finds the pods of one program; never changes. */ -}}
@@ -39,13 +39,12 @@ app.kubernetes.io/component: {{ . }}
 {{- /* Namespaces that are never meshed. */ -}}
 {{- define "tulle.excludedNamespaces" -}}
 {{- $all := list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace -}}
-{{- toYaml (concat $all .Values.injector.webhook.excludedNamespaces | uniq) -}}
+{{- toYaml (concat $all (.Values.injector.webhook.excludedNamespaces | default list) | uniq) -}}
 {{- end -}}
 
-{{- /* Secrets of the controller, by name. */ -}}
-{{- define "tulle.secrets" -}}
-{{- $own := list "tulle-ca" "tulle-injector-serving" -}}
-{{- toYaml (concat $own (compact (list .Values.identity.issuerSecret)) | uniq) -}}
+{{- /* Secrets with a key that signs, by name. */ -}}
+{{- define "tulle.issuerSecrets" -}}
+{{- toYaml (concat (list "tulle-ca") (compact (list .Values.identity.issuerSecret)) | uniq) -}}
 {{- end -}}
 
 {{- /* (list root "controller"): the part of a pod's spec that is about where and as
@@ -116,7 +115,7 @@ replicas: {{ $own.replicas }}
 revisionHistoryLimit: {{ $root.Values.revisionHistoryLimit }}
 {{- with $root.Values.deploymentStrategy }}
 strategy:
-  {{- toYaml . | nindent 2 }}
+  {{- toYaml (eq (.type | default "RollingUpdate") "RollingUpdate" | ternary . (omit . "rollingUpdate")) | nindent 2 }}
 {{- end }}
 selector:
   matchLabels:
@@ -129,18 +128,18 @@ selector:
 {{- $own := index $root.Values $name -}}
 labels:
   {{- $labels := include "tulle.labels" . | fromYaml }}
-  {{- toYaml (mustMergeOverwrite (dict) $root.Values.podLabels $own.podLabels $labels) | nindent 2 }}
+  {{- toYaml (mustMergeOverwrite (dict) ($root.Values.podLabels | default dict) ($own.podLabels | default dict) $labels) | nindent 2 }}
 {{- /* The mesh's own pods stay outside of it, whatever their namespace says. */}}
 annotations:
   kubectl.kubernetes.io/default-container: {{ $name }}
-  {{- with mustMergeOverwrite (dict) $root.Values.podAnnotations $own.podAnnotations }}
+  {{- with mustMergeOverwrite (dict) ($root.Values.podAnnotations | default dict) ($own.podAnnotations | default dict) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
 
 {{- define "tulle.env" -}}
 - name: {{ first . }}
-  value: {{ last . | toString | quote }}
+  value: {{ kindIs "invalid" (last .) | ternary "" (last .) | toString | quote }}
 {{- end -}}
 
 {{- /* Argument: the scheme of the port `health`. Caches are filled before the first
@@ -170,6 +169,32 @@ livenessProbe:
   failureThreshold: 6
 {{- end -}}
 
+{{- /* (list .Values.proxy.resources "limits" "memory"). A number is as good as text; as
+       YAML prints it, 256 MiB would be 2.68435456e+08. */ -}}
+{{- define "tulle.quantity" -}}
+{{- $of := index (first . | default dict) (index . 1) | default dict -}}
+{{- $q := index $of (last .) -}}
+{{- if kindIs "invalid" $q -}}
+{{- else if kindIs "string" $q -}}
+{{- $q -}}
+{{- else if eq (last .) "memory" -}}
+{{- printf "%.0f" (float64 $q) -}}
+{{- else -}}
+{{- printf "%.0fm" (mulf 1000 $q) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A range like 9-8, which no schema can see. */ -}}
+{{- define "tulle.ports" -}}
+{{- range $range := splitList "," (. | default "") -}}
+{{- $ends := splitList "-" (trim $range) -}}
+{{- if gt (int (first $ends)) (int (last $ends)) -}}
+{{- fail (printf "proxyInit: the range of ports %s ends before it begins" (trim $range)) -}}
+{{- end -}}
+{{- end -}}
+{{- . -}}
+{{- end -}}
+
 {{- /* What the injector puts into pods: injector/config.def. */ -}}
 {{- define "tulle.sidecarEnv" -}}
 {{- $v := .Values -}}
@@ -180,18 +205,18 @@ livenessProbe:
   (list "TULLE_INJECTOR_TRUST_DOMAIN" $v.identity.trustDomain)
   (list "TULLE_INJECTOR_PROXY_UID" (int $v.proxy.uid))
   (list "TULLE_INJECTOR_PROXY_GID" (int $v.proxy.gid))
-  (list "TULLE_INJECTOR_PROXY_CPU_REQUEST" (dig "requests" "cpu" "" $v.proxy.resources))
-  (list "TULLE_INJECTOR_PROXY_CPU_LIMIT" (dig "limits" "cpu" "" $v.proxy.resources))
-  (list "TULLE_INJECTOR_PROXY_MEMORY_REQUEST" (dig "requests" "memory" "" $v.proxy.resources))
-  (list "TULLE_INJECTOR_PROXY_MEMORY_LIMIT" (dig "limits" "memory" "" $v.proxy.resources))
+  (list "TULLE_INJECTOR_PROXY_CPU_REQUEST" (include "tulle.quantity" (list $v.proxy.resources "requests" "cpu")))
+  (list "TULLE_INJECTOR_PROXY_CPU_LIMIT" (include "tulle.quantity" (list $v.proxy.resources "limits" "cpu")))
+  (list "TULLE_INJECTOR_PROXY_MEMORY_REQUEST" (include "tulle.quantity" (list $v.proxy.resources "requests" "memory")))
+  (list "TULLE_INJECTOR_PROXY_MEMORY_LIMIT" (include "tulle.quantity" (list $v.proxy.resources "limits" "memory")))
   (list "TULLE_INJECTOR_PROXY_LOG_LEVEL" $v.proxy.logLevel)
   (list "TULLE_INJECTOR_PROXY_LOG_JSON" (eq $v.proxy.logFormat "json"))
   (list "TULLE_INJECTOR_ACCESS_LOG" $v.proxy.accessLog)
   (list "TULLE_INJECTOR_WORKERS" (int $v.proxy.workers))
   (list "TULLE_INJECTOR_DETECT_TIMEOUT" $v.proxy.detectTimeout)
   (list "TULLE_INJECTOR_SHUTDOWN_GRACE" $v.proxy.shutdownGrace)
-  (list "TULLE_INJECTOR_SKIP_INBOUND_PORTS" $v.proxyInit.skipInboundPorts)
-  (list "TULLE_INJECTOR_SKIP_OUTBOUND_PORTS" $v.proxyInit.skipOutboundPorts)
+  (list "TULLE_INJECTOR_SKIP_INBOUND_PORTS" (include "tulle.ports" $v.proxyInit.skipInboundPorts))
+  (list "TULLE_INJECTOR_SKIP_OUTBOUND_PORTS" (include "tulle.ports" $v.proxyInit.skipOutboundPorts))
   (list "TULLE_INJECTOR_SKIP_SUBNETS" $v.proxyInit.skipSubnets)
 -}}
 {{- range $env }}

@@ -17,6 +17,7 @@ import pytest
 
 CLONE_NEWNET = 0x40000000
 PROXY_ID = "2102"
+LOOPBACK = "192.0.2.127"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -101,6 +102,19 @@ class Node(Namespace):
     def pod(self):
         self.pods.append(Pod(self, len(self.pods) + 2))
         return self.pods[-1]
+
+    def neighbour(self, of):
+        """A pod that sends what is for these networks to that one, and to its
+        loopback what is for LOOPBACK."""
+        n = self.pod()
+        n.run("ip", "route", "add", "192.0.2.0/24", "via", of.ip)
+        n.run("ip", "-6", "route", "add", "2001:db8::/32", "via", of.ip6)
+        n.run("nft", "table ip loopback { "
+              "chain out { type filter hook postrouting priority 400; "
+              f"ip daddr {LOOPBACK} ip daddr set 127.0.0.1; }}; "
+              "chain in { type filter hook prerouting priority -400; "
+              f"ip saddr 127.0.0.1 ip saddr set {LOOPBACK}; }}; }}")
+        return n
 
     def __enter__(self):
         return self

@@ -389,6 +389,14 @@ static void test_refused(void **state)
     static const char *const pods[] = {
         "{'metadata':{'annotations':{'tulle.dev/workers':'x'}},"
         "'spec':{'containers':[{'name':'a'}]}}",
+        "{'metadata':{'annotations':{'tulle.dev/workers':2}},"
+        "'spec':{'containers':[{'name':'a'}]}}",
+        "{'metadata':{'labels':{'tulle.dev/inject':true}},"
+        "'spec':{'containers':[{'name':'a'}]}}",
+        "{'spec':{'containers':[{'name':'a'}],'volumes':"
+        "[{'name':'tulle-token','emptyDir':{}}]}}",
+        "{'spec':{'containers':[{'name':'a'}],'volumes':"
+        "[{'name':'x'},{'name':'tulle-bundle','emptyDir':{}}]}}",
         "{'metadata':{'annotations':[]},'spec':{'containers':[]}}",
         "{'spec':{'containers':{}}}",
         "{'spec':{}}",

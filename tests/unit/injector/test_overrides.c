@@ -189,7 +189,17 @@ static void test_bounds(void **state)
         text_add(&t, SLICE(",2"));
     text_add(&t, SLICE("'}"));
     assert_int_equal(read(&f, text_cstr(&t), "{}"), ERR_INVALID);
-    assert_true(strlen(f.e.text) < 400);
+    is(slice_str(f.e.text),
+       "annotation tulle.dev/skip-inbound-ports: more than 64 items");
+    end(&f);
+    text_clear(&t);
+    text_add(&t, SLICE("{'tulle.dev/workers':'"));
+    for (int i = 0; i < 1025; i++)
+        text_add_char(&t, '1');
+    text_add(&t, SLICE("'}"));
+    assert_int_equal(read(&f, text_cstr(&t), "{}"), ERR_INVALID);
+    is(slice_str(f.e.text), "annotation tulle.dev/workers: 1025 bytes, at most "
+                            "1024 are allowed");
     end(&f);
     text_fini(&t);
 }

@@ -67,6 +67,26 @@ static void stays(const char *pod)
     end(&f);
 }
 
+/* The API server takes 0 for 1, and has no bound above. */
+static void test_timeouts(void **state)
+{
+    (void)state;
+    changes(POD("'livenessProbe':{'tcpSocket':{'port':8080},"
+                "'timeoutSeconds':0}"),
+            POD("'livenessProbe':{" OURS(
+                "/probe/app/liveness") ","
+                                       "'timeoutSeconds':0}"),
+            "{'/probe/app/liveness':{'kind':'tcp','port':8080,'timeout':"
+            "'1s'}}");
+    changes(POD("'livenessProbe':{'tcpSocket':{'port':8080},"
+                "'timeoutSeconds':100000}"),
+            POD("'livenessProbe':{" OURS(
+                "/probe/app/liveness") ","
+                                       "'timeoutSeconds':100000}"),
+            "{'/probe/app/liveness':{'kind':'tcp','port':8080,'timeout':"
+            "'86400s'}}");
+}
+
 static void test_tcp(void **state)
 {
     (void)state;
@@ -240,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tcp),
+        cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_https),
         cmocka_unit_test(test_no_dollar),
         cmocka_unit_test(test_hooks),

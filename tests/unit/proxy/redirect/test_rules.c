@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -45,65 +46,74 @@ static void print(int argc, const char *const *argv, struct text *out)
     "\tchain " name " {\n"                \
     "\t\ttype " hook "; policy accept;\n" \
     "\t\tmeta l4proto != tcp accept\n" NOT_SYN
+#define OUTBOUND BEGIN("outbound", "nat hook output priority -100")
+#define INBOUND BEGIN("inbound", "nat hook prerouting priority -100") FROM_LO
+#define GUARD BEGIN("guard", "filter hook input priority 0") FROM_LO
+#define FROM_LO "\t\tiifname \"lo\" accept\n"
+
+#define INBOUND_LOOPBACK                \
+    "\t\tip daddr 127.0.0.0/8 accept\n" \
+    "\t\tip6 daddr ::1 accept\n"
+#define INBOUND_OURS INBOUND_LOOPBACK "\t\tfib daddr type != local accept\n"
 
 static void test_defaults(void **state)
 {
     (void)state;
-    RULES_ARE(HEAD BEGIN(
-        "outbound",
-        "nat hook output priority -100") "\t\tmeta skuid 2102 accept\n"
-                                         "\t\tmeta skgid 2102 accept\n"
-                                         "\t\toifname \"lo\" accept\n"
-                                         "\t\tmeta l4proto tcp redirect to :15001\n"
-                                         "\t}\n" BEGIN(
-                                             "inbound",
-                                             "nat hook prerouting priority -100") "\t\tiifname \"lo\" accept\n"
-                                                                                  "\t\ttcp dport { 15020-15021 } accept\n"
-                                                                                  "\t\tmeta l4proto tcp redirect to :15006\n"
-                                                                                  "\t}\n" BEGIN(
-                                                                                      "guard",
-                                                                                      "filter hook input priority 0") "\t\tiifname \"lo\" accept\n"
-                                                                                                                      "\t\tct status & dnat != 0 accept\n"
-                                                                                                                      "\t\ttcp dport 15006 accept\n"
-                                                                                                                      "\t\ttcp dport { 15020-15021 } accept\n"
-                                                                                                                      "\t\tdrop\n"
-                                                                                                                      "\t}\n"
-                                                                                                                      "}\n");
+    RULES_ARE(HEAD OUTBOUND "\t\tmeta skuid 2102 accept\n"
+                            "\t\tmeta skgid 2102 accept\n"
+                            "\t\toifname \"lo\" accept\n"
+                            "\t\tmeta l4proto tcp redirect to :15001\n"
+                            "\t}\n" INBOUND INBOUND_OURS
+                            "\t\ttcp dport { 15020-15021 } accept\n"
+                            "\t\tmeta l4proto tcp redirect to :15006\n"
+                            "\t}\n" GUARD "\t\tct status & dnat != 0 accept\n"
+                            "\t\ttcp dport 15006 accept\n"
+                            "\t\ttcp dport { 15020-15021 } accept\n"
+                            "\t\tdrop\n"
+                            "\t}\n"
+                            "}\n");
 }
 
 static void test_everything(void **state)
 {
     (void)state;
-    RULES_ARE(
-        HEAD BEGIN(
-            "outbound",
-            "nat hook output priority -100") "\t\tmeta skuid 7 accept\n"
-                                             "\t\tmeta skgid 8 accept\n"
-                                             "\t\toifname \"lo\" accept\n"
-                                             "\t\ttcp dport { 25, 465-587 } accept\n"
-                                             "\t\tip daddr 10.1.0.0/16 accept\n"
-                                             "\t\tip6 daddr fd00::/8 accept\n"
-                                             "\t\tip daddr 192.0.2.7/32 accept\n"
-                                             "\t\tmeta nfproto ipv6 accept\n"
-                                             "\t\tmeta l4proto tcp redirect to :4001\n"
-                                             "\t}\n" BEGIN(
-                                                 "inbound",
-                                                 "nat hook prerouting priority -100") "\t\tiifname \"lo\" accept\n"
-                                                                                      "\t\ttcp dport { 22, 8000-8010, 15020-15021 } accept\n"
-                                                                                      "\t\tmeta l4proto tcp redirect to :4006\n"
-                                                                                      "\t}\n" BEGIN(
-                                                                                          "guard",
-                                                                                          "filter hook input priority 0") "\t\tiifname \"lo\" accept\n"
-                                                                                                                          "\t\tct status & dnat != 0 accept\n"
-                                                                                                                          "\t\ttcp dport 4006 accept\n"
-                                                                                                                          "\t\ttcp dport { 22, 8000-8010, 15020-15021 } accept\n"
-                                                                                                                          "\t\tdrop\n"
-                                                                                                                          "\t}\n"
-                                                                                                                          "}\n",
-        "--proxy-uid", "7", "--proxy-gid=8", "--outbound-port=4001",
-        "--inbound-port=4006", "--skip-inbound-ports=8000-8010,22",
-        "--skip-outbound-ports=465-587,25",
-        "--skip-subnets=10.1.0.0/16,fd00::/8,192.0.2.7,::/0");
+    RULES_ARE(HEAD OUTBOUND
+              "\t\tmeta skuid 7 accept\n"
+              "\t\tmeta skgid 8 accept\n"
+              "\t\toifname \"lo\" accept\n"
+              "\t\ttcp dport { 25, 465-587 } accept\n"
+              "\t\tip daddr 10.1.0.0/16 accept\n"
+              "\t\tip6 daddr fd00::/8 accept\n"
+              "\t\tip daddr 192.0.2.7/32 accept\n"
+              "\t\tmeta nfproto ipv6 accept\n"
+              "\t\tmeta l4proto tcp redirect to :4001\n"
+              "\t}\n" INBOUND INBOUND_OURS
+              "\t\ttcp dport { 22, 8000-8010, 15020-15021 } accept\n"
+              "\t\tmeta l4proto tcp redirect to :4006\n"
+              "\t}\n" GUARD "\t\tct status & dnat != 0 accept\n"
+              "\t\ttcp dport 4006 accept\n"
+              "\t\ttcp dport { 22, 8000-8010, 15020-15021 } accept\n"
+              "\t\tdrop\n"
+              "\t}\n"
+              "}\n",
+              "--proxy-uid", "7", "--proxy-gid=8", "--outbound-port=4001",
+              "--inbound-port=4006", "--skip-inbound-ports=8000-8010,22",
+              "--skip-outbound-ports=465-587,25",
+              "--skip-subnets=10.1.0.0/16,fd00::/8,192.0.2.7,::/0");
+}
+
+/* A kernel that lacks it: the proxy alone looks then. */
+static void test_without_fib(void **state)
+{
+    struct rules r = {.uid = 1, .gid = 1, .without_fib = true};
+    struct text t;
+
+    (void)state;
+    text_init(&t, RULES_TEXT_MAX);
+    rules_write(&r, &t);
+    assert_null(strstr(text_cstr(&t), "fib"));
+    assert_non_null(strstr(text_cstr(&t), INBOUND INBOUND_LOOPBACK));
+    text_fini(&t);
 }
 
 static void config_fails(const char *want, const char *argument)
@@ -221,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_everything),
         cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_controllers),
         cmocka_unit_test(test_environment),  cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_without_fib),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
