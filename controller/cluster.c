@@ -22,6 +22,8 @@ static struct log log_ = {&area, 0};
 #define TICK NSEC_PER_SEC
 /* Without a word of the leader that the lease names. */
 #define LONELY (10 * NSEC_PER_SEC)
+/* A leader that died has a successor, and we its address, after so long. */
+#define LEADERLESS (30 * NSEC_PER_SEC)
 
 struct cluster {
     struct cluster_options opt;
@@ -76,6 +78,11 @@ void cluster_set_authority(struct cluster *c, const struct authority *a)
     webhook_cert_set(c->webhook, a);
 }
 
+bool cluster_is_blind(const struct cluster *c)
+{
+    return c->shedding;
+}
+
 bool cluster_may_sign(const struct cluster *c)
 {
     int64_t heard = ca_secret_heard(c->ca);
@@ -95,17 +102,13 @@ static void config_facts(void *arg, struct mesh_config_facts *out)
 
 /* --- who leads --- */
 
-static void shed(struct cluster *c, bool blind)
+static void shed(struct cluster *c, bool on, const char *why)
 {
-    if (blind == c->shedding || !c->api)
+    if (on == c->shedding || !c->api)
         return;
-    c->shedding = blind;
-    log_warn(&log_,
-             blind ? "the API server is out of reach, but not the leader's: "
-                     "proxies are sent to other replicas"
-                   : "the API server is back",
-             "%s", "");
-    mesh_api_shed(c->api, blind);
+    c->shedding = on;
+    log_warn(&log_, why, "%s", "");
+    mesh_api_shed(c->api, on);
 }
 
 static void on_leading(void *owner, bool leading)
@@ -118,7 +121,7 @@ static void on_leading(void *owner, bool leading)
     if (leading) {
         messenger_to(c->messenger, NULL);
         c->heard = 0;
-        shed(c, false); /* there is nobody who knows more */
+        shed(c, false, "leading: nobody knows more");
     }
     if (c->api)
         mesh_api_lead(c->api, leading);
@@ -197,13 +200,22 @@ static void find_leader(struct cluster *c, bool blind)
 }
 
 /* Who cannot see the API server any more, while a leader can (it would not lead
- * else), sends its proxies there. */
+ * else), sends its proxies there; also for the while in which that one breaks
+ * down and another one takes over. */
 static void follow(struct cluster *c)
 {
     bool blind = stale(c);
 
     find_leader(c, blind);
-    shed(c, blind && messenger_connected(c->messenger));
+    if (!blind)
+        shed(c, false, "the API server is back");
+    else if (messenger_connected(c->messenger))
+        shed(c, true,
+             "the API server is out of reach, but not the leader's: "
+             "proxies are sent to other replicas");
+    else if (loop_now(c->opt.loop) - c->heard > LEADERLESS)
+        shed(c, false,
+             "no leader is in reach either: proxies are served as before");
 }
 
 static void on_tick(struct timer *t)
@@ -238,6 +250,7 @@ void cluster_set_api(struct cluster *c, struct mesh_api *api,
     c->source = source;
     if (api)
         mesh_api_lead(api, c->leading);
+    mesh_objects_serve(c->objects, api != NULL);
 }
 
 void cluster_synced(struct cluster *c)
@@ -385,10 +398,11 @@ void cluster_leave(struct cluster *c)
     if (!c->lease)
         return;
     timer_stop(&c->opt.loop->timers, &c->tick);
-    kube_lease_close(c->lease);
-    c->lease = NULL;
+    /* Before the next one may begin. */
     if (c->leading)
         on_leading(c, false);
+    kube_lease_close(c->lease);
+    c->lease = NULL;
 }
 
 static void cluster_free(struct reap *r)

@@ -51,6 +51,8 @@ void cluster_set_api(struct cluster *c, struct mesh_api *api,
                      const struct source *source);
 /* For the Mesh API. */
 struct gather *cluster_gather(struct cluster *c);
+/* It knows less than other replicas: it has sent its proxies to them. */
+bool cluster_is_blind(const struct cluster *c);
 /* May we sign? Not when we have not heard of the issuer's Secret for long. */
 bool cluster_may_sign(const struct cluster *c);
 void cluster_numbers(const struct cluster *c, struct cluster_numbers *out);

@@ -375,7 +375,9 @@ static bool ready(void *arg, struct text *why)
         text_add(why, registry_synced(c->registry)
                           ? SLICE("there is no issuer yet")
                           : SLICE("the source is being read"));
-    return c->api && !c->draining;
+    else if (c->cluster && cluster_is_blind(c->cluster))
+        text_add(why, SLICE("the API server is out of reach"));
+    return slice_empty(text_slice(why));
 }
 
 static enum status render_metrics(void *arg, struct text *out)

@@ -18,6 +18,9 @@ static struct log log_ = {&area, 0};
  * that it is none. Not in the map: there is no ConfigMap. */
 static const char no_bundle[] = "something else";
 #define NO_BUNDLE ((void *)(uintptr_t)no_bundle)
+/* Cannot be changed, only deleted. */
+static const char immutable_bundle[] = "immutable";
+#define IMMUTABLE ((void *)(uintptr_t)immutable_bundle)
 
 struct bundle_writer {
     struct kube *kube;
@@ -82,14 +85,19 @@ static void on_map(void *owner, struct json obj)
     bool alone = json_count(data) == 1 &&
                  json_count(json_get(obj, "binaryData")) == 0;
     slice ns = SLICE_NONE, bundle = SLICE_NONE;
+    bool immutable = false;
     struct error e;
 
     if (json_string(json_get(obj, "metadata"), "namespace", &ns, &e))
         return;
     if (!alone || json_opt_string(data, TRUST_BUNDLE_KEY, &bundle, &e))
         bundle = SLICE_NONE;
+    if (json_opt_bool(obj, "immutable", &immutable, &e))
+        immutable = false;
     (void)map_put(&b->maps_seen, ns,
-                  slice_empty(bundle) ? NO_BUNDLE : mark(bundle));
+                  immutable             ? IMMUTABLE
+                  : slice_empty(bundle) ? NO_BUNDLE
+                                        : mark(bundle));
     look(b, ns);
 }
 
@@ -135,6 +143,10 @@ static bool build(void *owner, slice ns, struct write_call *out)
     out->method = seen ? KUBE_PUT : KUBE_POST;
     text_printf(&out->path, "/api/v1/namespaces/%.*s/configmaps%s", FMT(ns),
                 seen ? "/" TRUST_BUNDLE_NAME : "");
+    if (seen == IMMUTABLE) {
+        out->method = KUBE_DELETE; /* and made anew when it is gone */
+        return true;
+    }
     json_write_init(&w, &out->body);
     json_write_object(&w);
     json_member_string(&w, "apiVersion", SLICE("v1"));

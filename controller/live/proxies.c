@@ -35,7 +35,7 @@ struct proxies {
     const struct publisher *publisher;
     struct map pods;
     struct timer look;
-    int64_t now; /* of the last look; never 0 */
+    int64_t now; /* as of the last look or loss; never 0 */
     proxy_changed_fn *changed;
     void *arg;
 };
@@ -171,6 +171,15 @@ void proxies_put(struct proxies *p, unsigned replica,
     tell(p, pod, same);
 }
 
+/* Others tell between two looks. */
+static void set_now(struct proxies *p)
+{
+    int64_t now = loop_now(p->loop);
+
+    if (now > p->now)
+        p->now = now;
+}
+
 static void lose(struct proxies *p, struct pod *pod, struct known *k)
 {
     if (k->lost)
@@ -190,6 +199,7 @@ void proxies_del(struct proxies *p, unsigned replica, slice key)
     struct pod *pod = map_get(&p->pods, key);
     struct known *k = pod ? find(pod, replica) : NULL;
 
+    set_now(p);
     if (k)
         lose(p, pod, k);
 }
@@ -200,6 +210,7 @@ void proxies_forget(struct proxies *p, unsigned replica)
     slice key;
     size_t i = 0;
 
+    set_now(p);
     while (map_next(&p->pods, &i, &key, &value)) {
         struct known *k = find(value, replica);
 

@@ -11,7 +11,9 @@
 struct proxies;
 
 enum { PROXIES_MAX = 200000 }; /* pods; more are not taken in */
-#define PROXY_GRACE (10 * NSEC_PER_SEC)
+/* A replica that hangs is noticed by the leader up to 10 s before its proxies
+ * notice; then they find another one. */
+#define PROXY_GRACE (20 * NSEC_PER_SEC)
 
 /* `pod` is "ns/pod"; `numbers`: nothing but its numbers moved. */
 typedef void proxy_changed_fn(void *arg, slice pod, bool numbers);

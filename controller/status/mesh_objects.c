@@ -4,8 +4,8 @@
  * its own, and one for each change after that. Keys of writes: "ns/pod" for a
  * MeshProxy, "" for the MeshConfig.
  *
- * Who begins to lead knows nothing yet of the proxies that have their session
- * elsewhere: for a while it leaves what is said of them. */
+ * Who begins to lead, or to serve, knows nothing yet of the proxies that have
+ * their session elsewhere: for a while it leaves what is said of them. */
 #include "controller/status/mesh_objects.h"
 
 #include "lib/base/clock.h"
@@ -22,6 +22,8 @@ enum {
 };
 /* Numbers of the MeshConfig move with every pod: not more often than this. */
 #define CONFIG_EVERY (5 * NSEC_PER_SEC)
+/* Certificates end without a word: all is looked at every 5 minutes. */
+enum { CONFIGS_A_LOOK = 60 };
 /* Until every replica has found a new leader (it looks at the lease every third of
  * its duration, and its stream backs off for 5 s at most), and the proxies of the
  * old one another controller: when it hangs they notice after 30 s. */
@@ -44,6 +46,7 @@ struct seen {
     uint64_t wrote, in_vain;
     char owner[UID_MAX + 1];
     bool synced; /* it says so */
+    bool ending; /* deleted, but something of it is waited for */
     struct condition_times times;
 };
 
@@ -57,7 +60,9 @@ struct mesh_objects {
     struct map met;         /* "ns/pod" that had a session -> mark of its UID */
     struct seen *config_is; /* NULL: there is none */
     struct timer tick, settled;
+    unsigned ticks;
     bool leading;
+    bool serving;               /* proxies can have their session here */
     bool no_proxies, no_config; /* their definitions are missing */
     struct reap reap;
 };
@@ -76,7 +81,7 @@ static bool ready(const struct mesh_objects *m)
 
 static bool settling(const struct mesh_objects *m)
 {
-    return timer_is_set(&m->settled);
+    return !m->serving || timer_is_set(&m->settled);
 }
 
 static void touch(struct mesh_objects *m, slice key)
@@ -220,15 +225,18 @@ static void create_proxy(const struct record *pod, struct write_call *out)
     json_write_object_end(&w);
 }
 
-static void delete_proxy(slice key, struct write_call *out)
+/* False: there is nothing to delete, or it has been. */
+static bool delete_proxy(slice key, const struct seen *is,
+                         struct write_call *out)
 {
     slice ns, name;
 
-    if (!slice_cut(key, '/', &ns, &name))
-        return;
+    if (!is || is->ending || !slice_cut(key, '/', &ns, &name))
+        return false;
     out->method = KUBE_DELETE;
     text_printf(&out->path, PATH "/namespaces/%.*s/meshproxies/%.*s", FMT(ns),
                 FMT(name));
+    return true;
 }
 
 static bool build_proxy(const struct mesh_objects *m, slice key,
@@ -240,20 +248,15 @@ static bool build_proxy(const struct mesh_objects *m, slice key,
 
     if (m->no_proxies)
         return false;
-    if (!wanted(pod)) {
-        if (is)
-            delete_proxy(key, out);
-        return is != NULL;
-    }
+    if (!wanted(pod))
+        return delete_proxy(key, is, out);
     if (!is) {
         create_proxy(pod, out);
         return true;
     }
     /* Another pod's of the same name: made anew, so that it goes with its own. */
-    if (!slice_eq(slice_str(is->owner), pod->pod.uid)) {
-        delete_proxy(key, out);
-        return true;
-    }
+    if (!slice_eq(slice_str(is->owner), pod->pod.uid))
+        return delete_proxy(key, is, out);
     out->method = KUBE_MERGE_PATCH;
     text_printf(&out->path, PATH "/namespaces/%.*s/meshproxies/%.*s/status",
                 FMT(pod->ns), FMT(pod->name));
@@ -321,6 +324,7 @@ static void remember(struct seen *is, struct json obj,
     if (json_opt_string(status, "sync", &sync, &e))
         sync = SLICE_NONE;
     is->synced = slice_eq(sync, SLICE("yes"));
+    is->ending = json_present(json_get(meta, "deletionTimestamp"));
     condition_times_read(status, conditions, n, &is->times);
     if (json_opt_string(json_first(owners), "uid", &uid, &e) ||
         slice_to_cstr(uid, is->owner, sizeof is->owner))
@@ -365,6 +369,10 @@ static void wrote(struct mesh_objects *m, slice key, struct json obj)
 {
     struct seen *is = seen(m, key);
 
+    /* What has a status was there before; if we do not see it any more, the watch
+     * told meanwhile that it has gone. */
+    if (!is && json_present(json_get(obj, "status")))
+        return;
     if (!is || kube_version(obj) > is->version)
         is = see(m, key, obj);
     /* 0: it was created just now, and has none yet. */
@@ -431,6 +439,8 @@ static void on_gone(void *owner, slice ns, slice name)
     slice key = key_name(buf, ns, name);
 
     forget(m, key);
+    if (!pod_of(m, key)) /* that it goes was told before */
+        (void)map_del(&m->met, key);
     touch(m, key);
 }
 
@@ -567,6 +577,8 @@ static void on_tick(struct timer *t)
     struct mesh_objects *m = CONTAINER_OF(t, struct mesh_objects, tick);
     struct loop *l = kube_loop(m->kube);
 
+    if (++m->ticks % CONFIGS_A_LOOK == 0)
+        mesh_objects_look(m);
     touch(m, KEY_CONFIG);
     timer_set(&l->timers, t, loop_now(l) + CONFIG_EVERY);
 }
@@ -631,15 +643,26 @@ enum status mesh_objects_start(struct mesh_objects **out, struct kube *k,
     return OK;
 }
 
-void mesh_objects_lead(struct mesh_objects *m, bool leading)
+static void settle(struct mesh_objects *m)
 {
     struct loop *l = kube_loop(m->kube);
 
-    m->leading = leading;
     timer_stop(&l->timers, &m->settled);
-    if (leading)
+    if (m->leading && m->serving)
         timer_set(&l->timers, &m->settled, loop_now(l) + SETTLE);
-    else
+}
+
+void mesh_objects_serve(struct mesh_objects *m, bool serving)
+{
+    m->serving = serving;
+    settle(m);
+}
+
+void mesh_objects_lead(struct mesh_objects *m, bool leading)
+{
+    m->leading = leading;
+    settle(m);
+    if (!leading)
         writes_clear(m->writes);
     writes_pause(m->writes, !leading);
     mesh_objects_look(m);

@@ -31,6 +31,8 @@ void mesh_objects_look(struct mesh_objects *m);
 /* Something of the proxy of this pod (`key`: "ns/pod") changed. */
 void mesh_objects_touch(struct mesh_objects *m, slice key);
 void mesh_objects_lead(struct mesh_objects *m, bool leading);
+/* From now on proxies, and the other replicas, can connect; or not any more. */
+void mesh_objects_serve(struct mesh_objects *m, bool serving);
 /* Objects that are not as they should be, as far as we know. */
 size_t mesh_objects_behind(const struct mesh_objects *m);
 /* NULL is ignored. */

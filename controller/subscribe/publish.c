@@ -122,15 +122,33 @@ void publisher_leave(struct seat *seat)
     seat->session = NULL;
 }
 
+/* What a proxy has in force comes with its subscriptions: before, it would look
+ * as if nothing were amiss. And a pod that was deleted by force leaves its proxy
+ * running for a while: not the one that has its name now. */
+static bool tells(const struct publisher *p, const struct session *s,
+                  const struct proxy_state *state)
+{
+    const struct record *pod;
+
+    if (session_subscriptions(s) == 0)
+        return false;
+    pod = registry_find(p->registry, RECORD_POD, state->ns, state->pod);
+    return !pod || slice_empty(pod->pod.uid) || slice_empty(state->uid) ||
+           slice_eq(pod->pod.uid, state->uid);
+}
+
 void publisher_states(const struct publisher *p,
                       void (*fn)(void *arg, const struct proxy_state *s),
                       void *arg)
 {
     LIST_EACH(node, &p->seats) {
+        const struct session *s =
+            CONTAINER_OF(node, struct seat, node)->session;
         struct proxy_state state;
 
-        session_state(CONTAINER_OF(node, struct seat, node)->session, &state);
-        fn(arg, &state);
+        session_state(s, &state);
+        if (tells(p, s, &state))
+            fn(arg, &state);
     }
 }
 

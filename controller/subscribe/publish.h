@@ -34,7 +34,8 @@ void publisher_leave(struct seat *seat);
 
 /* Views that depend on this topic must be computed again: the bundle. */
 void publisher_touch(struct publisher *p, slice topic);
-/* Tells the state of each session. */
+/* Tells the state of each session that has subscribed to something, and whose
+ * pod is not known to be another one's namesake. */
 void publisher_states(const struct publisher *p,
                       void (*fn)(void *arg, const struct proxy_state *s),
                       void *arg);

@@ -359,6 +359,8 @@ void request_answer(struct kube_request *r, enum status rc)
               : read_result(r, &a, &doc, &e);
     if (a.rc)
         (void)blame(r, a.rc, &e);
+    if (r->in.ptr)
+        mem_wipe(r->in.ptr, r->in.cap); /* a Secret, or a token, perhaps */
     text_fini(&r->in);
     if (r->stream)
         r->stream->on_end(r->owner, &a);

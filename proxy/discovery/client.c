@@ -48,6 +48,7 @@ const struct discovery_client_options discovery_client_defaults = {
     .backoff_min = 100 * NSEC_PER_MSEC,
     .backoff_max = 10 * NSEC_PER_SEC,
     .report_every = 5 * NSEC_PER_SEC,
+    .age = 3600 * NSEC_PER_SEC,
 };
 
 struct discovery_client {
@@ -71,6 +72,7 @@ struct discovery_client {
     struct text line; /* what is incomplete */
     uint64_t sent, credited;
     int64_t heard, begun, beat_at, report_at;
+    int64_t old_at;  /* looked at with each heartbeat; 0: never */
     int64_t backoff; /* what the next wait is drawn from */
     struct timer tick, retry;
     struct discovery_client_stats stats;
@@ -443,6 +445,11 @@ static bool certificate_ends(const struct discovery_client *c)
            date >= tls_identity_not_after(id) - CERT_MARGIN;
 }
 
+static bool is_old(const struct discovery_client *c)
+{
+    return c->state == IN_SYNC && c->old_at && loop_now(c->loop) >= c->old_at;
+}
+
 static void on_tick(struct timer *t)
 {
     struct discovery_client *c = CONTAINER_OF(t, struct discovery_client, tick);
@@ -458,6 +465,12 @@ static void on_tick(struct timer *t)
     }
     if (certificate_ends(c)) {
         log_info(&c->log, "new session for a new certificate", "");
+        back_off(c);
+        return;
+    }
+    if (is_old(c)) {
+        log_info(&c->log, "new session, the old one has had its time", "");
+        c->pick.begun = false; /* with any of the controllers */
         back_off(c);
         return;
     }
@@ -505,6 +518,8 @@ static void begin_session(struct discovery_client *c)
     c->heard = c->begun = now;
     c->beat_at = now + c->opt.heartbeat;
     c->report_at = now + c->opt.report_every;
+    c->old_at = c->opt.age ? now + rand_jitter(&c->loop->rand, c->opt.age, 0.3)
+                           : 0;
     head_init_request(&h, SLICE("POST"), SLICE("controller"),
                       SLICE("/v1/session"), fields, FIELDS);
     exchange_send_head(c->x, &h, false);

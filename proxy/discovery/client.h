@@ -6,7 +6,10 @@
  * Controllers are tried in turn; between two tries it waits, longer each time,
  * with full jitter. While there is no session everybody works on with the last
  * snapshots; on a new one everything is subscribed to again with the hashes of
- * what is there. */
+ * what is there.
+ *
+ * A session that is old ends while all is well, and the next one begins at any
+ * controller: else one that was away would have no sessions until others fail. */
 #ifndef TULLE_PROXY_DISCOVERY_CLIENT_H
 #define TULLE_PROXY_DISCOVERY_CLIENT_H
 
@@ -24,6 +27,7 @@ struct discovery_client_options {
     int64_t heartbeat, silence;       /* 10 s, 30 s */
     int64_t backoff_min, backoff_max; /* 100 ms, 10 s */
     int64_t report_every;             /* 5 s; 0: no reports */
+    int64_t age; /* 1 h, give or take 30 %; 0: sessions do not age */
 };
 /* Times of above, everything else empty. */
 extern const struct discovery_client_options discovery_client_defaults;

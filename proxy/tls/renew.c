@@ -135,9 +135,12 @@ static void in_force(struct renew *r, const struct certificate_answer *a,
 {
     char until[21];
     int64_t now = date_now(), left = a->renew_at - now;
+    if (left <= 0) { /* the next answer would say the same */
+        log_warn(&r->log, "renewal is due already; are the clocks right?", "");
+        left = (tls_identity_not_after(id) - now) / 2;
+    }
     /* All pods of a rollout must not come back at the same second. */
-    if (left > 0)
-        left -= (int64_t)(rand_unit(&r->loop->rand) * (double)left * 0.1);
+    left -= (int64_t)(rand_unit(&r->loop->rand) * (double)left * 0.1);
     r->stats.renew_at = now + left;
     r->stats.issued++;
     r->backoff = r->opt.backoff_min;

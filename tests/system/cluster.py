@@ -98,6 +98,13 @@ class Session:
                 if message["type"] in kinds:
                     return message
 
+    def subscribe(self):
+        """To its own workload, and says that this is in force: only then is
+        anything known of a proxy."""
+        self.say({"type": "subscribe", "kind": "workload"})
+        self.say({"type": "ack", "kind": "workload", "key": "",
+                  "hash": self.hear("workload")["hash"]})
+
     def close(self):
         self.file.close()
         self.sock.close()

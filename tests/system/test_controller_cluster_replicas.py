@@ -84,6 +84,7 @@ def test_a_proxy_that_moves_is_no_news(kube):
         folder = c.certificate("shop/cart")
         here = Session(c.controllers["a"].api, folder)
         assert here.status() == 200
+        here.subscribe()
         c.wait("it is known", lambda: c.sync("shop/cart") == "yes")
         mark = c.mark()
         for name in "bab":
@@ -91,7 +92,8 @@ def test_a_proxy_that_moves_is_no_news(kube):
             time.sleep(1.2)  # allow sleep: a look at the sessions
             here = Session(c.controllers[name].api, folder)
             assert here.status() == 200
-        c.stays("nobody noticed", lambda: not said_of(c, "shop/cart", mark), 15)
+            here.subscribe()
+        c.stays("nobody noticed", lambda: not said_of(c, "shop/cart", mark), 25)
         assert c.sync("shop/cart") == "yes"
         here.close()
 
@@ -260,6 +262,7 @@ def test_who_lost_the_api_server_sheds_its_proxies(kube):
             c.ways["b"].freeze()
             c.await_leader("a")
             c.wait("b sheds", lambda: SHEDS in c.controllers["b"].output(), 20)
+            assert not c.controllers["b"].ready()
             c.wait("both are at a", lambda: joined(c, "a") == 2)
             traffic.wait(100)
             c.stays("all is whole", lambda: c.sync("shop/web") ==
@@ -274,6 +277,27 @@ def test_who_lost_the_api_server_sheds_its_proxies(kube):
             s = Session(c.api("b"), folder)
             assert s.status() == 200
             s.close()
+
+
+def test_who_sheds_waits_for_another_leader(kube):
+    """The one that it had dies: there may be another one soon. When there is
+    none, who knows little is better than nobody."""
+    with kube as c, App() as app:
+        two_with_proxies_at_b(c, app)
+        c.ways["b"].freeze()
+        c.await_leader("a")
+        c.wait("b sheds", lambda: SHEDS in c.controllers["b"].output(), 20)
+        folder = c.certificate("shop/cart", api=c.api("a"))
+
+        def answer():
+            s = Session(c.api("b"), folder)
+            status = s.status()
+            s.close()
+            return status
+        c.kill("a")
+        c.stays("b sheds", lambda: answer() == 503, 15)
+        c.wait("b serves again", lambda: answer() == 200, 45)
+        assert "the API server is back" not in c.controllers["b"].output()
 
 
 def test_nobody_sheds_when_nobody_knows_more(kube):

@@ -72,6 +72,19 @@ def test_bundle_is_put_right(kube):
         c.wait("it is there again", lambda: c.bundle("shop") == root)
 
 
+def test_bundle_that_somebody_made_immutable(kube):
+    with kube as c:
+        path = f"/api/v1/namespaces/shop/configmaps/{BUNDLE}"
+        c.kube.fail(times=1000, status=422, method="PUT", path=path)
+        c.kube.put({"apiVersion": "v1", "kind": "ConfigMap", "immutable": True,
+                    "metadata": {"name": BUNDLE, "namespace": "shop"},
+                    "data": {"bundle.pem": "-----BEGIN NONSENSE-----"}})
+        c.controller()
+        c.wait("ours", lambda: c.bundle("shop") == c.root())
+        assert "immutable" not in c.kube.get("ConfigMap", "shop", BUNDLE)
+        assert not c.writes(0, path, by=None)[1:]  # one DELETE
+
+
 def test_bundle_of_a_namespace_that_ends(kube):
     """Nothing can be made there any more; nobody tries again and again."""
     with kube as c:
@@ -93,13 +106,13 @@ def test_bundle_of_a_namespace_that_ends(kube):
 
 def test_bundle_follows_the_issuer(kube):
     with kube as c:
-        old = c.add_issuer(Authority.stranger())
-        c.controller("a", "--issuer-secret", "issuer")
-        assert c.trusted() == decoded(old, "tls.crt")
-        new = c.add_issuer(Authority.stranger())
-        for n in ("shop", SYSTEM):
-            c.wait("the new one", lambda n=n: c.bundle(n) ==
-                   decoded(new, "tls.crt"))
+        old = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
+        c.controller("a", "--issuer-secret", "issuer", "--cert-life", "4s")
+        assert c.trusted() == old
+        new = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
+        for want in (new + old, new):
+            c.wait("both", lambda want=want: c.bundle("shop") ==
+                   c.bundle(SYSTEM) == want)
 
 
 def test_bundle_that_cannot_be_written_is_tried_again(kube):
@@ -207,10 +220,11 @@ def test_webhook_comes_later_and_follows_the_issuer(kube):
         first = c.wait("a certificate", lambda: serving_cert(c))
         add_hooks(c, "pod.inject.tulle.dev")
         c.wait("it is set", lambda: ca_bundles(c) == [c.trusted()])
+        old = c.trusted()
         new = decoded(c.add_issuer(Authority.stranger()), "tls.crt")
-        c.wait("the new root", lambda: ca_bundles(c) == [new])
+        c.wait("the new root", lambda: ca_bundles(c) == [new + old])
         c.wait("another certificate", lambda: serving_cert(c) != first)
-        assert decoded(serving(c), "ca.crt") == new
+        assert decoded(serving(c), "ca.crt") == new + old
 
 
 def test_certificate_is_renewed_at_half_of_its_life(kube):
@@ -308,7 +322,7 @@ def test_disconnected_and_back(kube):
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         before = condition(c.mesh_proxy("shop/cart"), "Ready")
         c.end(proxy)
-        c.wait("it is noticed", lambda: c.sync("shop/cart") == "unknown", 30)
+        c.wait("it is noticed", lambda: c.sync("shop/cart") == "unknown", 45)
         now = c.mesh_proxy("shop/cart")
         assert condition(now, "Synced")["reason"] == "Disconnected"
         assert condition(now, "Ready") == before  # also its time
@@ -324,6 +338,7 @@ def test_a_session_that_comes_again_at_once_is_no_news(kube):
         folder = c.certificate("shop/cart")
         s = Session(c.controllers["a"].api, folder)
         assert s.status() == 200
+        s.subscribe()
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         settle(c)
         mark = c.mark()
@@ -332,6 +347,7 @@ def test_a_session_that_comes_again_at_once_is_no_news(kube):
             time.sleep(1.5)  # allow sleep: long enough to be looked at
             s = Session(c.controllers["a"].api, folder)
             assert s.status() == 200
+            s.subscribe()
         settle(c)
         assert not c.writes(mark), said(c.writes(mark))
         s.close()
@@ -344,6 +360,7 @@ def test_two_sessions_of_one_pod(kube):
         folder = c.certificate("shop/cart")
         old = Session(c.controllers["a"].api, folder)
         assert old.status() == 200
+        old.subscribe()
         c.wait("synced", lambda: c.sync("shop/cart") == "yes")
         new = Session(c.controllers["a"].api, c.certificate("shop/cart"))
         assert new.status() == 200
@@ -488,6 +505,7 @@ def test_who_starts_anew_rewrites_nothing(kube, slow):
         c.start_proxy("shop/other")
         s = Session(c.controllers["a"].api, folder)
         assert s.status() == 200
+        s.subscribe()
         c.wait("all is shown", lambda: c.mesh_config()["status"].get("proxies")
                == 22 and c.mesh_config()["status"]["synced"] == 2)
         settle(c)
@@ -501,6 +519,7 @@ def test_who_starts_anew_rewrites_nothing(kube, slow):
         c.controller("a")
         again = Session(c.controllers["a"].api, folder)
         assert again.status() == 200
+        again.subscribe()
         c.await_leader("a")
         settle(c)
         again.close()

@@ -3,6 +3,7 @@
 #include "tests/unit/http/talk.h"
 
 #include "controller/live/proxies.h"
+#include "tests/unit/controller/objects.h"
 
 struct rig {
     struct turner t;
@@ -235,6 +236,117 @@ static void what_has_no_session_here_is_lost(void **state)
     rig_fini(&r);
 }
 
+/* Also when the last look was a while ago. */
+static void the_time_of_a_loss_is_now(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    for (int all = 0; all < 2; all++) {
+        rig_init(&r);
+        put(&r, 1, "a", "1", true);
+        TURN_UNTIL(&r.t, loop_now(&r.t.loop) - r.now > 20 * NSEC_PER_MSEC);
+        r.now = loop_now(&r.t.loop);
+        if (all)
+            proxies_forget(r.p, 1);
+        else
+            proxies_del(r.p, 1, SLICE("shop/a"));
+        pass(&r, PROXY_GRACE - 1);
+        assert_non_null(find(&r, "1"));
+        pass(&r, 1);
+        assert_null(find(&r, "1"));
+        rig_fini(&r);
+    }
+}
+
+/* --- sessions here --- */
+
+static void on_send(void *owner, slice line)
+{
+    (void)owner;
+    (void)line;
+}
+
+static void on_over(void *owner, const char *why)
+{
+    (void)owner;
+    fail_msg("%s", why);
+}
+
+static void join(struct rig *r, struct seat *seat, const char *uid)
+{
+    static const struct session_events events = {on_send, on_over};
+    struct session_peer peer = {
+        .name = SLICE("spiffe://cluster.local/ns/shop/sa/web"),
+        .client = {SLICE("shop"), SLICE("web"), SLICE("a"), slice_str(uid)},
+        .not_after = 1000,
+    };
+
+    publisher_join(r->publisher, seat, &peer, &events, NULL);
+    session_input(seat->session,
+                  SLICE("{\"type\":\"hello\",\"version\":\"0\"}\n"), r->now);
+}
+
+static void subscribe(struct rig *r, struct seat *seat)
+{
+    session_input(seat->session,
+                  SLICE("{\"type\":\"subscribe\",\"kind\":\"workload\"}\n"),
+                  r->now);
+}
+
+/* What it has in force is told with its subscriptions. */
+static void who_has_only_begun_says_nothing(void **state)
+{
+    struct seat seat = {0};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    put(&r, 1, "a", "1", false);
+    join(&r, &seat, "1");
+    pass(&r, NSEC_PER_SEC);
+    assert_null(proxies_at(r.p, 0, SLICE("shop/a")));
+    assert_false(find(&r, "1")->in_sync);
+    subscribe(&r, &seat);
+    pass(&r, NSEC_PER_SEC);
+    assert_non_null(proxies_at(r.p, 0, SLICE("shop/a")));
+    publisher_leave(&seat);
+    rig_fini(&r);
+}
+
+#define POD(uid)                                                         \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','namespace'" \
+    ":'shop','uid':'" uid "'},'spec':{}}"
+
+/* The proxy of a pod that was deleted by force lives on for a while. */
+static void who_had_the_name_before_hides_nobody(void **state)
+{
+    struct seat seats[2] = {{.session = NULL}};
+    struct rig r;
+
+    (void)state;
+    for (int old = 0; old < 2; old++) { /* which one comes first */
+        rig_init(&r);
+        join(&r, &seats[0], old ? "new" : "old");
+        join(&r, &seats[1], old ? "old" : "new");
+        subscribe(&r, &seats[0]);
+        subscribe(&r, &seats[1]);
+        pass(&r, NSEC_PER_SEC); /* who is right is not known */
+        assert_non_null(proxies_at(r.p, 0, SLICE("shop/a")));
+        object_put(r.registry, POD("new"));
+        r.changed = 0;
+        for (int i = 0; i < 3; i++) {
+            pass(&r, NSEC_PER_SEC);
+            assert_non_null(find(&r, "new"));
+            assert_null(find(&r, "old"));
+        }
+        assert_true(r.changed <= 1);
+        publisher_leave(&seats[0]);
+        publisher_leave(&seats[1]);
+        rig_fini(&r);
+    }
+}
+
 static void free_with_all_kinds(void **state)
 {
     struct rig r;
@@ -259,6 +371,9 @@ int main(void)
         cmocka_unit_test(another_pod_of_that_name_is_another),
         cmocka_unit_test(a_replica_that_goes_takes_all_of_its_own),
         cmocka_unit_test(what_has_no_session_here_is_lost),
+        cmocka_unit_test(the_time_of_a_loss_is_now),
+        cmocka_unit_test(who_has_only_begun_says_nothing),
+        cmocka_unit_test(who_had_the_name_before_hides_nobody),
         cmocka_unit_test(free_with_all_kinds),
     };
 

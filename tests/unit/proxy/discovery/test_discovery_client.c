@@ -535,6 +535,35 @@ static void test_sweep(void **state)
     }
 }
 
+/* A controller that came back gets its share: sessions end while all is well, and
+ * begin anew at any of them. */
+static void test_age(void **state)
+{
+    unsigned told[2] = {0, 0};
+    struct rig r;
+    struct discovery_client_options o = quick();
+    (void)state;
+    o.age = NSEC_PER_MSEC;
+    o.heartbeat = 5 * NSEC_PER_MSEC; /* when it looks */
+    rig_init(&r, o, 2, server_tls);
+    int64_t end = clock_mono_ns() + 20 * NSEC_PER_SEC;
+    while ((told[0] < 3 || told[1] < 3) && clock_mono_ns() < end) {
+        turn(&r.t);
+        for (int i = 0; i < 2; i++) {
+            struct fake *f = &r.fakes[i];
+            if (!f->x || told[i] == f->sessions || !heard(f, "\"subscribe\""))
+                continue;
+            say_view(f, workload_of("shop"));
+            told[i] = f->sessions;
+        }
+        if (r.synced) /* what is known stays */
+            assert_non_null(discovery_get(r.d, VIEW_WORKLOAD, SLICE_NONE));
+    }
+    assert_true(told[0] >= 3 && told[1] >= 3);
+    assert_int_equal(discovery_client_stats(r.c).failures, 0);
+    rig_fini(&r);
+}
+
 /* The way to the controller breaks after so many bytes, for good: it is in sync
  * or not, and goes on trying; views stay. */
 static bool cut_at(enum cut_how how, size_t bytes)
@@ -624,6 +653,7 @@ int main(void)
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_no_answer),
         cmocka_unit_test(test_wrong_controller),
+        cmocka_unit_test(test_age),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_ended),
         cmocka_unit_test(test_sweep),

@@ -245,6 +245,24 @@ static void test_first(void **state)
     rig_fini(&r);
 }
 
+/* Our clock is far ahead of the controller's: it is not asked again and again. */
+static void test_renew_at_is_past(void **state)
+{
+    static const int64_t in[] = {0, -10, -100000};
+    (void)state;
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+        struct rig r;
+        rig_init(&r, controller);
+        r.f.renew_in = in[i];
+        rig_start(&r);
+        TURN_UNTIL(&r.t, issued(&r, 1));
+        int64_t left = renew_stats(r.renew).renew_at -
+                       clock_real_ns() / NSEC_PER_SEC;
+        assert_in_range(left, 1800 * 9 / 10 - 5, 1800); /* of an hour */
+        rig_fini(&r);
+    }
+}
+
 static void test_join_token_once(void **state)
 {
     struct rig r;
@@ -253,7 +271,7 @@ static void test_join_token_once(void **state)
     rig_init(&r, controller);
     r.opt.join_token = true;
     r.opt.name = web;
-    r.f.renew_in = 0; /* again at once, which is a second later */
+    r.f.renew_in = 2; /* at once would not be believed */
     rig_start(&r);
     TURN_UNTIL(&r.t, issued(&r, 1));
     assert_string_equal(r.f.token, "first");
@@ -273,7 +291,7 @@ static void test_token_again(void **state)
     struct error e;
     (void)state;
     rig_init(&r, controller);
-    r.f.renew_in = 0;
+    r.f.renew_in = 2;
     rig_start(&r);
     TURN_UNTIL(&r.t, issued(&r, 1));
     assert_int_equal(
@@ -446,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first),
+        cmocka_unit_test(test_renew_at_is_past),
         cmocka_unit_test(test_join_token_once),
         cmocka_unit_test(test_token_again),
         cmocka_unit_test(test_failures),
