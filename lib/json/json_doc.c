@@ -128,6 +128,7 @@ static bool next_nul(slice text, size_t *at)
 enum status json_parse_defused(slice text, const struct json_limits *limits,
                                struct json_doc **out, struct error *e)
 {
+    static const char replacement[] = {'\\', 'u', 'f', 'f', 'f', 'd'};
     size_t at = 0;
     enum status rc;
     char *copy;
@@ -136,8 +137,8 @@ enum status json_parse_defused(slice text, const struct json_limits *limits,
         return json_parse(text, limits, out, e);
     copy = mem_str(text);
     do {
-        memcpy(copy + at, "\\ufffd", 6);
-        at += 6;
+        memcpy(copy + at, replacement, sizeof replacement);
+        at += sizeof replacement;
     } while (next_nul(text, &at));
     rc = json_parse(slice_of(copy, text.len), limits, out, e);
     mem_wipe(copy, text.len); /* it may be a Secret */
