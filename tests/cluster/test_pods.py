@@ -268,6 +268,9 @@ def test_host_network_pod_is_left_alone(town):
     assert not inits(pod)
     assert "hostNetwork" in pod["metadata"]["annotations"][
         "tulle.dev/not-injected"]
+    town.wait_for(10, "an Event that says so", lambda: any(
+        e["reason"] == "NotInjected" and "hostNetwork" in e["message"]
+        for e in events(town, "Pod", "host")))
 
 
 # --- without the injector ---
