@@ -119,8 +119,9 @@ def many(api, space, nodes):
     try:
         api.make(f"{core}/pods", (pod(n, k, nodes) for n in range(SERVICES)
                                   for k in range(EACH)))
-        space.wait_for(120, "the many pods to run", lambda: running(
-            api, core) >= SERVICES * EACH, 2)
+        space.wait_for(60 + SERVICES * EACH // 20, "the many pods to run",
+                       lambda: running(
+                           api, core) >= SERVICES * EACH, 2)
         yield slices
     finally:
         api.ask("DELETE", f"{core}/pods?labelSelector=tier%3Dmany"
