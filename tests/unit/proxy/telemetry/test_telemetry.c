@@ -255,8 +255,10 @@ static void check_reading(struct rig *r)
     for (size_t i = 0; i < rows.all.len; i++) {
         const struct row *row = rows.all.at[i];
 
+        /* How far apart they are depends on how long this thread was kept
+         * from running between reading the one and the other. */
         assert_true(row->begun >= row->ended);
-        assert_true(row->begun - row->ended <= 1);
+        assert_true(row->begun <= TURNS);
         assert_true(row->opened >= row->closed);
     }
     assert_true(rows.all.len <= SERVICES);
