@@ -76,9 +76,10 @@ class Run:
         for case in ET.parse(junit).getroot().iter("testcase"):
             title = f"{name}: {case.get('name')}"
             skipped = case.find("skipped")
-            if case.find("failure") is not None or \
-                    case.find("error") is not None:
-                self.failed.append(title)
+            failure = next((f for f in map(case.find, ("failure", "error"))
+                            if f is not None), None)
+            if failure is not None:
+                self.failed.append(f"{title}: {why_failed(failure)}")
             elif skipped is not None or case.get("status") == "notrun":
                 self.skip(title, why_skipped(case, skipped))
             else:
@@ -142,6 +143,12 @@ def show_end(log):
 def last_line(log):
     lines = house.read(log).strip().split("\n")
     return lines[-1].removeprefix("SKIPPED: ")
+
+
+def why_failed(failure):
+    """In a line; the log says more."""
+    why = failure.get("message") or failure.text or "?"
+    return " ".join(why.split())[:400]
 
 
 def why_skipped(case, skipped):

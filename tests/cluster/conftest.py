@@ -58,6 +58,11 @@ def pytest_runtest_makereport(item, call):
 def pytest_configure(config):
     config.addinivalue_line("markers", "space(labels, annotations): what the "
                             "namespace of the test carries")
+    config.addinivalue_line("markers", "last: after the tests without it")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,10 @@ from testbed.tools import HERE
 
 __all__ = ["APP_IMAGE", "Failed", "Kube", "Space", "tulle_image"]
 
-TAIL = 80  # lines of each log that a failure shows
+# What a failure shows.
+TAIL = 80    # lines of each log
+LINES = 100  # of each list
+PODS = 20
 
 
 class Failed(AssertionError):
@@ -273,11 +276,12 @@ class Space(Kube):
 
     def describe(self):
         """All that helps to understand a failure, as text."""
-        parts = [("pods", self.try_kubectl("get", "pods", "-o", "wide")),
-                 ("events", self.try_kubectl(
-                     "get", "events", "--sort-by=.lastTimestamp"))]
+        parts = [(what, "\n".join(text.splitlines()[-LINES:])) for what, text in (
+            ("pods", self.try_kubectl("get", "pods", "-o", "wide")),
+            ("events", self.try_kubectl(
+                "get", "events", "--sort-by=.lastTimestamp")))]
         with contextlib.suppress(Failed):
-            for pod in self.pods():
+            for pod in self.pods()[:PODS]:
                 parts += self.describe_pod(pod)
         return "\n".join(f"--- {what}\n{text.rstrip()}"
                          for what, text in parts)

@@ -9,7 +9,7 @@ from kube import Failed, Space
 from testbed.tools import HERE
 
 CHART = os.path.abspath(f"{HERE}/../../charts/tulle")
-RELEASE, SYSTEM = "tulle", "tulle-system"
+RELEASE, SYSTEM, WEBHOOK = "tulle", "tulle-system", "tulle-injector"
 INJECT = {"tulle.dev/inject": "enabled"}
 DISABLED = {"tulle.dev/inject": "disabled"}
 STRICT = {"tulle.dev/mtls": "strict"}
@@ -82,6 +82,11 @@ class Mesh:
                            *words, version=version)
         except Failed as e:
             raise Failed(f"{e}\n{self.system.describe()}") from e
+        # Secrets outlive an installation: with the old one an injector is ready
+        # before the API server believes it.
+        self.kube.wait_for(30, "the API server to know the injector", lambda: all(
+            hook["clientConfig"].get("caBundle") for hook in self.kube.get(
+                "mutatingwebhookconfiguration", WEBHOOK)["webhooks"]))
 
     def uninstall(self, version=4):
         self.kube.helm("uninstall", RELEASE, "-n", SYSTEM, "--wait",
