@@ -352,6 +352,15 @@ static enum status start_issuer(struct cluster *c, struct error *e)
     return ca_secret_start(&c->ca, c->opt.kube, &opt, &events, c, e);
 }
 
+/* A replica that has not heard of the next root yet signs with the old one until
+ * its watch counts as stale; and clocks differ. */
+static int64_t retire_after(const struct controller_config *cfg)
+{
+    int64_t more = cfg->cert_life / 4;
+
+    return cfg->cert_life + (more > cfg->stale_after ? more : cfg->stale_after);
+}
+
 static void start_rotation(struct cluster *c)
 {
     const struct controller_config *cfg = c->opt.config;
@@ -362,8 +371,7 @@ static void start_rotation(struct cluster *c)
         .rules = {.life = cfg->root_life / NSEC_PER_SEC,
                   .settle = cfg->root_settle / NSEC_PER_SEC,
                   .deadline = cfg->root_deadline / NSEC_PER_SEC,
-                  /* As long as keep_roots keeps them. */
-                  .retire = cfg->cert_life * 5 / 4 / NSEC_PER_SEC},
+                  .retire = retire_after(cfg) / NSEC_PER_SEC},
         .events = c->notes,
         .behind = behind_root,
         .arg = c,

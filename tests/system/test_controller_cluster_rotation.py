@@ -2,6 +2,7 @@
 """The controller changes its own root: everybody trusts the next one before it
 signs, and the old one for as long as what it signed lives."""
 import base64
+import contextlib
 import re
 
 import pytest
@@ -15,12 +16,19 @@ from peers.traffic import Traffic
 SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/tulle-ca"
 PHASE = "tulle.dev/root-phase"
 WANTED, DONE = "tulle.dev/rotate-root", "tulle.dev/rotated-root"
-QUICK = ("--cert-life", "4s", "--root-settle", "1s", "--lease-duration", "3s")
+# Who hears nothing for so long signs nothing.
+STALE = ("--lease-duration", "3s", "--stale-after", "5s")
+QUICK = ("--cert-life", "4s", "--root-settle", "1s", *STALE)
 
 
 @pytest.fixture(name="kube")
 def _kube(binaries):
-    return cluster(binaries)
+    @contextlib.contextmanager
+    def make():
+        with cluster(binaries) as c:
+            c.kube.bookmark_seconds = 1
+            yield c
+    return make()
 
 
 def rotate(c, value="1", name="tulle-ca"):
@@ -109,7 +117,7 @@ def mute(c, name):
 def test_requests_flow_through_a_rotation(kube):
     with kube as c, App() as app:
         add_webhook(c)
-        c.controller("a", "--cert-life", "10s", "--root-settle", "3s")
+        c.controller("a", "--cert-life", "10s", "--root-settle", "3s", *STALE)
         front, *_ = c.serve(app.address)
         old = c.root()
         old_key = c.secret("tulle-ca")["data"]["tls.key"]
@@ -172,7 +180,7 @@ def test_it_is_done_once_for_each_word(kube):
 def test_a_root_near_its_end_is_changed(kube):
     with kube as c:
         c.controller("a", "--root-life", "15s", "--cert-life", "3s",
-                     "--root-settle", "1s")
+                     "--root-settle", "1s", *STALE)
         old = c.root()
         c.stays("it is young", lambda: phase(c) == "at rest", 6)
         await_rotated(c, old)
@@ -255,8 +263,7 @@ def test_what_cannot_be_written_is_tried_again(kube):
 
 def test_the_next_leader_goes_on(kube):
     with kube as c:
-        more = ("--cert-life", "12s", "--root-settle", "4s",
-                "--lease-duration", "3s")
+        more = ("--cert-life", "12s", "--root-settle", "4s", *STALE)
         c.controller("a", *more)
         c.await_leader("a")
         rotate(c)
