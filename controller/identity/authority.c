@@ -131,6 +131,11 @@ enum status authority_keep(struct authority *a, slice roots, struct error *e)
 
     if (rc)
         return rc;
+    /* Who borrows the bundle may go on, now and when these are let go. */
+    if (slice_eq(slice_str(all), authority_bundle(a))) {
+        mem_free(all);
+        return OK;
+    }
     mem_free(a->kept);
     a->kept = all;
     return OK;
@@ -138,8 +143,7 @@ enum status authority_keep(struct authority *a, slice roots, struct error *e)
 
 bool authority_let_go(struct authority *a)
 {
-    bool changed = a->kept &&
-                   !slice_eq(slice_str(a->kept), slice_str(a->bundle));
+    bool changed = a->kept != NULL;
 
     mem_free(a->kept);
     a->kept = NULL;

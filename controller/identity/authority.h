@@ -31,13 +31,14 @@ void authority_free(struct authority *a);
 CHECKED enum status authority_sign(const struct authority *a,
                                    const struct cert_request *r, char **chain,
                                    struct error *e);
-/* PEM of all roots in force. Borrows. */
+/* PEM of all roots in force. Borrows until that is another one. */
 slice authority_bundle(const struct authority *a);
 /* Trusts these roots (PEM), too: those of the issuer before, whose certificates
  * are still out there. */
 CHECKED enum status authority_keep(struct authority *a, slice roots,
                                    struct error *e);
-/* Not any more. True: the bundle has become another one. */
+/* Not any more. True: the bundle has become another one; else it stays where it
+ * is. */
 bool authority_let_go(struct authority *a);
 /* End of the issuer, seconds since 1970. */
 int64_t authority_not_after(const struct authority *a);

@@ -195,6 +195,28 @@ static void equal_when_issuer_and_roots_are(void **state)
     authority_free(c);
 }
 
+/* Who borrows the bundle must not lose it when nothing changes. */
+static void roots_are_kept_for_a_while(void **state)
+{
+    const struct files *f = *state;
+    struct authority *a;
+    struct error e;
+    slice own;
+
+    assert_int_equal(load(&a, f->root, f->root_key, "", &e), OK);
+    own = authority_bundle(a);
+    assert_int_equal(authority_keep(a, slice_str(f->root), &e), OK);
+    assert_ptr_equal(authority_bundle(a).ptr, own.ptr);
+    assert_false(authority_let_go(a));
+    assert_ptr_equal(authority_bundle(a).ptr, own.ptr);
+    assert_int_equal(authority_keep(a, slice_str(f->other), &e), OK);
+    assert_int_equal(authority_keep(a, slice_str(f->root), &e), OK);
+    assert_true(authority_bundle(a).len > own.len);
+    assert_true(authority_let_go(a));
+    assert_ptr_equal(authority_bundle(a).ptr, own.ptr);
+    authority_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +224,7 @@ int main(void)
         cmocka_unit_test(an_intermediate_goes_along_with_its_leaves),
         cmocka_unit_test(what_cannot_be_an_issuer),
         cmocka_unit_test(equal_when_issuer_and_roots_are),
+        cmocka_unit_test(roots_are_kept_for_a_while),
     };
 
     return cmocka_run_group_tests(tests, make, clean);
