@@ -64,6 +64,18 @@ struct http_conn *h2_client_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim,
                                 const struct http_conn_events *ev, void *owner);
 
+/* The same between two proxies of the mesh: upgrades, and the version that the
+ * client behind it speaks, travel along (h2_head.c). On other connections what
+ * looks like that is an ordinary field. */
+struct http_conn *h2_link_server_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim, slice first,
+                                     const struct http_conn_events *ev,
+                                     void *owner);
+struct http_conn *h2_link_client_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim,
+                                     const struct http_conn_events *ev,
+                                     void *owner);
+
 /* Client: a new exchange on it, or NULL (busy, draining, stream limit). The
  * caller owns it with exchange_own and sends the head in the same pass. */
 static inline struct exchange *http_conn_open(struct http_conn *c)

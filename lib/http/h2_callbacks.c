@@ -99,6 +99,28 @@ static void block_add(struct h2_conn *h, slice name, slice value)
 
 /* ---- the callbacks ---- */
 
+/* A stream that was left out is closed, and to begin it now an error of the
+ * connection (RFC 9113 section 5.1.1); nghttp2 passes it over. */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd,
+                          void *arg)
+{
+    struct h2_conn *h = arg;
+    int32_t id = hd->stream_id, next = h->last_id ? h->last_id + 2 : 1;
+    (void)ng;
+    if (!h->c.server || hd->type != NGHTTP2_HEADERS || id % 2 == 0)
+        return 0;
+    if (id >= h->gap_first && id <= h->gap_last) {
+        doom(h, NGHTTP2_PROTOCOL_ERROR);
+    } else if (id >= next) {
+        if (id > next) {
+            h->gap_first = next;
+            h->gap_last = id - 2;
+        }
+        h->last_id = id;
+    }
+    return 0;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f,
                             void *arg)
 {
@@ -148,7 +170,7 @@ static void answer_too_large(struct h2_conn *h, struct h2_stream *s)
             break;
     nghttp2_nv nv[H2_NV_MAX];
     struct h2_scratch scratch;
-    size_t n = h2_nv_response(&head, nv, &scratch);
+    size_t n = h2_nv_response(&head, h->link, nv, &scratch);
     nghttp2_submit_response(h->ng, s->id, nv, n, NULL);
     if (s->x.events)
         exchange_broke(&s->x, RESET_LIMIT);
@@ -163,7 +185,9 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         answer_too_large(h, s);
         return;
     }
-    if (h2_head_request(h->block, &head)) {
+    if (!h->link) /* there it was done */
+        h2_join_cookies(h->block);
+    if (h2_head_request(h->block, h->link, &head)) {
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
@@ -200,7 +224,7 @@ static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    bool asked = s->upgrade.len || head.status == 426;
+    bool asked = h->link && (s->upgrade.len || head.status == 426);
     if (asked && !h2_head_upgrade_ignored(&head) && s->upgrade.len &&
         head.status >= 200 && head.status < 300) {
         head.status = 101;
@@ -437,6 +461,7 @@ nghttp2_session_callbacks *h2_callbacks(void)
         return NULL;
     nghttp2_session_callbacks_set_send_callback(cb, on_send);
     nghttp2_session_callbacks_set_send_data_callback(cb, h2_send_data);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb,
                                                             on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);

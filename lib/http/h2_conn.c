@@ -370,7 +370,8 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
-    nghttp2_option_set_no_closed_streams(opt, 1);
+    if (h->link)
+        nghttp2_option_set_no_closed_streams(opt, 1);
     nghttp2_option_set_peer_max_concurrent_streams(opt,
                                                    h->c.limits->max_streams);
     int rc = h->c.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &mem)
@@ -392,7 +393,7 @@ static void send_settings(struct h2_conn *h)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, lim->head_bytes},
         h->c.server
             ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL,
-                                       1}
+                                       h->link}
             : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, 4);
@@ -403,7 +404,7 @@ static void send_settings(struct h2_conn *h)
 
 static struct http_conn *h2_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim, bool server,
-                                slice first, const struct http_conn_events *ev,
+                                bool link, const struct http_conn_events *ev,
                                 void *owner)
 {
     struct h2_conn *h = MEM_NEW(struct h2_conn);
@@ -414,6 +415,7 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     h->c.stream = s;
     h->c.limits = lim;
     h->c.server = server;
+    h->link = link;
     h->heard = h->moved = loop_now(l);
     list_init(&h->streams);
     timer_init(&h->timer, on_timer);
@@ -424,27 +426,53 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     stream_own(s, &stream_events, h);
     send_settings(h);
     look_later(h);
-    if (first.len) {
-        h->first = mem_str(first);
-        h->first_len = first.len;
-    }
     stream_read(s, true);
     stream_wake(s);
     return &h->c;
+}
+
+static struct http_conn *new_server(struct loop *l, struct stream *s,
+                                    const struct http_limits *lim, slice first,
+                                    bool link,
+                                    const struct http_conn_events *ev,
+                                    void *owner)
+{
+    struct http_conn *c = h2_new(l, s, lim, true, link, ev, owner);
+    if (first.len) {
+        self(c)->first = mem_str(first);
+        self(c)->first_len = first.len;
+    }
+    return c;
 }
 
 struct http_conn *h2_server_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim, slice first,
                                 const struct http_conn_events *ev, void *owner)
 {
-    return h2_new(l, s, lim, true, first, ev, owner);
+    return new_server(l, s, lim, first, false, ev, owner);
 }
 
 struct http_conn *h2_client_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim,
                                 const struct http_conn_events *ev, void *owner)
 {
-    return h2_new(l, s, lim, false, SLICE_NONE, ev, owner);
+    return h2_new(l, s, lim, false, false, ev, owner);
+}
+
+struct http_conn *h2_link_server_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim, slice first,
+                                     const struct http_conn_events *ev,
+                                     void *owner)
+{
+    return new_server(l, s, lim, first, true, ev, owner);
+}
+
+struct http_conn *h2_link_client_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim,
+                                     const struct http_conn_events *ev,
+                                     void *owner)
+{
+    return h2_new(l, s, lim, false, true, ev, owner);
 }
 
 void h2_conn_ping(struct http_conn *c)

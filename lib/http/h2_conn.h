@@ -29,11 +29,15 @@ struct h2_conn {
     struct h2_block *block; /* NULL between field blocks */
     int64_t block_started;
     int64_t heard,
-        moved;      /* loop time of the last byte in; of output progress */
+        moved; /* loop time of the last byte in; of output progress */
+    /* Stream ids: the highest that the peer has used, and those that it left out
+     * when it last left out some. */
+    int32_t last_id, gap_first, gap_last;
     int64_t second; /* the second that the counts below are of */
     uint32_t resets, controls;
     int64_t bulk_until; /* loop time; see h2_count_bulk */
     size_t held;        /* delivered and not consumed, all streams */
+    bool link;          /* between two proxies */
     bool goodbye_said;
     bool failing; /* to be closed after the library has returned */
     bool inside;  /* the library is on the stack: do not enter again */
@@ -89,10 +93,14 @@ int h2_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *head,
 
 /* Fields of a received block as a head. `fields` has room for
  * HTTP_HEADERS_MAX. Borrows from the block. ERR_PROTOCOL when pseudo fields do
- * not make sense. */
-CHECKED enum status h2_head_request(const struct h2_block *b, struct head *out);
+ * not make sense. `link`: marks of ours mean something. */
+CHECKED enum status h2_head_request(const struct h2_block *b, bool link,
+                                    struct head *out);
 CHECKED enum status h2_head_response(const struct h2_block *b,
                                      struct head *out);
+/* One cookie field of those that HTTP/2 may split (RFC 9113 section 8.2.3): who
+ * gets the request next may not know of that. */
+void h2_join_cookies(struct h2_block *b);
 /* What an answer says about an upgrade beside its status: true when the upgrade
  * was ignored; head->protocol is set if one was named. The marks are ours and go
  * no further. */
@@ -100,16 +108,16 @@ bool h2_head_upgrade_ignored(struct head *h);
 /* Without the fields that must not be in trailers. */
 void h2_head_trailers(const struct h2_block *b, struct headers *out);
 
-enum { H2_NV_MAX = HTTP_HEADERS_MAX + 9 };
+enum { H2_NV_MAX = HTTP_HEADERS_MAX + 10 };
 /* What a head is on the wire; borrows from it. Returns the count. `scratch`
  * holds numbers. */
 struct h2_scratch {
     char length[24];
     char status[4];
 };
-size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+size_t h2_nv_request(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
                      struct h2_scratch *scratch);
-size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+size_t h2_nv_response(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
                       struct h2_scratch *scratch);
 /* Says of an upgrade that its request has a body. */
 size_t h2_nv_upgrade_body(nghttp2_nv nv[H2_NV_MAX], size_t n,

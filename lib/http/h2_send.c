@@ -65,7 +65,7 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     struct h2_scratch scratch;
     nghttp2_data_provider body = {.source = {.ptr = s},
                                   .read_callback = h2_read_data};
-    size_t n = h2_nv_request(head, nv, &scratch);
+    size_t n = h2_nv_request(head, h->link, nv, &scratch);
 
     if (head->upgrade && arena_copy(&s->x.arena, head->protocol, &s->upgrade)) {
         exchange_broke(&s->x, RESET_LIMIT);
@@ -95,7 +95,7 @@ static void send_response(struct h2_stream *s, const struct head *head,
     struct h2_scratch scratch;
     nghttp2_data_provider body = {.source = {.ptr = s},
                                   .read_callback = h2_read_data};
-    size_t n = h2_nv_response(head, nv, &scratch);
+    size_t n = h2_nv_response(head, s->h->link, nv, &scratch);
     int rc;
     if (!s->x.head_out && s->hints == H2_HINTS)
         return; /* no credit is asked for them: this is the bound */

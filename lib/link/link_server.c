@@ -62,8 +62,8 @@ struct link_server *link_serve(struct loop *loop, struct stream *tls,
     s->events = ev;
     s->owner = owner;
     s->peer = tls_stream_peer(tls);
-    s->conn = h2_server_new(loop, tls, opt->limits, SLICE_NONE, &conn_events,
-                            s);
+    s->conn = h2_link_server_new(loop, tls, opt->limits, SLICE_NONE,
+                                 &conn_events, s);
     s->pulse.on_dead = on_dead;
     s->pulse.on_expired = on_expired;
     s->pulse.on_ended = on_dead;

@@ -159,15 +159,32 @@ static void try_next(struct request *r)
     r->fault = FAULT_NONE;
     note_endpoint(r);
     begin_row(r);
-    enum status rc = endpoint_acquire(r->ep, &r->acquire, on_acquired, &x, &f);
+    enum status rc = endpoint_acquire(r->ep, r->head->http2, &r->acquire,
+                                      on_acquired, &x, &f);
     if (rc == OK)
         start_up(r, x);
     else if (rc != ERR_AGAIN)
         attempt_failed(r, f);
 }
 
+/* What the upstream speaks, as far as is known: as declared; else as its client,
+ * who without us would have to agree with it too. */
+static bool wants_http2(const struct request *r)
+{
+    switch (target_protocol(r->target)) {
+    case PROTOCOL_HTTP2:
+    case PROTOCOL_GRPC:
+        return !r->head->upgrade; /* that is HTTP/1's */
+    case PROTOCOL_HTTP1:
+        return false;
+    default:
+        return r->head->http2;
+    }
+}
+
 static enum verdict on_request(struct request *r)
 {
+    r->head->http2 = wants_http2(r);
     r->keep_body = !r->head->upgrade;
     exchange_keep_rest(r->down);
     try_next(r);

@@ -4,6 +4,7 @@
 #include "proxy/http/request.h"
 
 #include "lib/base/clock.h"
+#include "proxy/http/grpc.h"
 
 enum { EXTRA_FIELDS = 8 };
 
@@ -44,15 +45,20 @@ void request_fault(struct request *r, enum fault f)
     r->fault = f;
     r->dropping = true;
     exchange_drop_rest(x);
-    if (x->head_out) {
+    bool grpc = r->head && grpc_is(r->head);
+    if (x->end_out || (x->head_out && !grpc)) {
         exchange_reset(x, RESET_CONNECTION);
         finish(r);
         return;
     }
     char text[128];
     int n = snprintf(text, sizeof text, "tulle: %.*s\n", FMT(row->name));
-    r->status = row->status;
+    r->status = grpc ? 200 : row->status;
     forward_end(r);
+    if (grpc) {
+        grpc_refuse(x, f);
+        return;
+    }
     exchange_reply(x, row->status, SLICE("text/plain"),
                    slice_of(text, (size_t)n), fault_fields(f));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain HTTP/1 connections to one address: the application behind us, or an
- * unmeshed endpoint. The youngest idle one is used first, so that old ones time
- * out. */
+/* Plain connections to one address: the application behind us, or an unmeshed
+ * endpoint. Of one version: an HTTP/1 connection carries one exchange, an HTTP/2
+ * connection as many as the other end allows, and another is dialled when it is
+ * full. The youngest with room is used first, so that old ones time out. */
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
 #include "lib/net/dial.h"
@@ -58,8 +59,8 @@ static void connected(struct pooled *p, struct stream *s)
 {
     struct endpoint *ep = p->ep;
     ep->pool_dialling--;
-    p->conn = h1_client_new(ep->up->loop, s, &ep->up->app_limits, &conn_events,
-                            p);
+    p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
+        ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
     list_remove(&p->node);
     list_push_front(&ep->idle, &p->node);
     endpoint_serve_waiters(ep);
@@ -85,6 +86,8 @@ struct exchange *pool_open(struct endpoint *ep)
     LIST_EACH(node, &ep->idle) {
         struct pooled *p = CONTAINER_OF(node, struct pooled, node);
         struct exchange *x = http_conn_open(p->conn);
+        if (x && ep->http2)
+            return x; /* there may be room for more */
         list_remove(&p->node);
         list_push_back(&ep->busy, &p->node);
         if (x)
@@ -102,10 +105,16 @@ static void dial_self(struct pooled *p)
     connected(p, ours);
 }
 
+/* An HTTP/2 connection is for all in line, as far as one can know. */
+static uint32_t dials_wanted(const struct endpoint *ep)
+{
+    return ep->http2 && ep->waiting ? 1 : ep->waiting;
+}
+
 void pool_grow(struct endpoint *ep)
 {
     struct upstream *up = ep->up;
-    if (ep->pool_dialling >= ep->waiting || ep->pool_len >= up->max_pool)
+    if (ep->pool_dialling >= dials_wanted(ep) || ep->pool_len >= up->max_pool)
         return;
     struct pooled *p = MEM_NEW(struct pooled);
     p->ep = endpoint_ref(ep);

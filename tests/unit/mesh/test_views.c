@@ -186,7 +186,7 @@ static void test_refuses(void **state UNUSED)
         {VIEW_DESTINATION, "{\"resolution\":\"maybe\"}",
          "resolution: expected one of known, external, unknown, not \"maybe\""},
         {VIEW_DESTINATION, "{\"resolution\":\"known\",\"protocol\":\"udp\"}",
-         "protocol: expected one of detect, http/1, http/2, grpc, tls, opaque, not \"udp\""},
+         "protocol: expected one of detect, http, http/1, http/2, grpc, tls, opaque, not \"udp\""},
         {VIEW_DESTINATION,
          "{\"resolution\":\"known\",\"protocol\":\"tls\",\"backends\":[{}]}",
          "backends[0].key: missing"},
