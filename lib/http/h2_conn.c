@@ -370,7 +370,9 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
-    if (h->link)
+    /* What a client sends on a stream that it has ended is an error: a server
+     * remembers as many closed streams as may be open. */
+    if (!h->c.server)
         nghttp2_option_set_no_closed_streams(opt, 1);
     nghttp2_option_set_peer_max_concurrent_streams(opt,
                                                    h->c.limits->max_streams);
