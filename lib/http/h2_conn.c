@@ -393,7 +393,7 @@ static void send_settings(struct h2_conn *h)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, lim->head_bytes},
         h->c.server
             ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL,
-                                       h->link}
+                                       1}
             : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, 4);
