@@ -374,8 +374,9 @@ static nghttp2_session *new_session(struct h2_conn *h)
      * remembers as many closed streams as may be open. */
     if (!h->c.server)
         nghttp2_option_set_no_closed_streams(opt, 1);
-    nghttp2_option_set_peer_max_concurrent_streams(opt,
-                                                   h->c.limits->max_streams);
+    if (h->link) /* both ends are ours */
+        nghttp2_option_set_peer_max_concurrent_streams(
+            opt, h->c.limits->max_streams);
     int rc = h->c.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &mem)
                          : nghttp2_session_client_new3(&ng, cb, h, opt, &mem);
     if (rc)
@@ -395,7 +396,7 @@ static void send_settings(struct h2_conn *h)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, lim->head_bytes},
         h->c.server
             ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL,
-                                       h->link}
+                                       1}
             : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, 4);
