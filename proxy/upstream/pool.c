@@ -81,10 +81,20 @@ static void on_dialled(void *arg, enum status rc, struct stream *s)
     endpoint_unref(ep);
 }
 
+/* Bodies that nobody takes fill the window that all its streams share: a new one
+ * would wait for their readers. */
+static bool crowded(const struct pooled *p)
+{
+    return p->ep->http2 && p->ep->pool_len < p->ep->up->max_pool &&
+           h2_conn_held(p->conn) > p->conn->limits->session_window / 2;
+}
+
 struct exchange *pool_open(struct endpoint *ep)
 {
     LIST_EACH(node, &ep->idle) {
         struct pooled *p = CONTAINER_OF(node, struct pooled, node);
+        if (crowded(p))
+            continue;
         struct exchange *x = http_conn_open(p->conn);
         if (x && ep->http2)
             return x; /* there may be room for more */

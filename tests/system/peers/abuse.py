@@ -22,7 +22,7 @@ def abuse(pair, app, connect, traffic, growth=GROWTH, **settings_of_proxies):
         with traffic(p) as polite:
             with growth_below(growth, *(x.pid for x in proxies)), \
                     connect(p) as abuser:
-                abuser.pair, abuser.app, abuser.polite = p, app, polite
+                abuser.pair, abuser.app = p, app
                 yield abuser
             polite.wait(5)
         assert polite.slowest < POLITE

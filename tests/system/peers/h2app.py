@@ -66,12 +66,13 @@ class Request:
 
 class H2App(Server):
     """`answer(request)` gives an Answer, once the request is whole. Remembers
-    `requests` (whole ones), `opened` (how many began) and `resets` (codes of
-    streams that the client ended). `settings`: {code: value} of its own."""
+    `requests` (whole ones), `opened` (how many began), `resets` (codes of
+    streams that the client ended) and `sent` (bytes of bodies). `settings`:
+    {code: value} of its own."""
 
     def __init__(self, answer=lambda _: Answer(), settings=None, **options):
         self.answer, self.settings = answer, settings or {}
-        self.requests, self.resets, self.opened = [], [], 0
+        self.requests, self.resets, self.opened, self.sent = [], [], 0, 0
         super().__init__(lambda wire: _Connection(self, wire).run(), **options)
 
 
@@ -194,6 +195,7 @@ class _Connection:
                 last = n == len(rest) and not answer.trailers
                 self.h2.send_data(stream, rest[:n].tobytes(), end_stream=last)
                 rest = rest[n:]
+                self.app.sent += n
                 self._flush()
             if rest:
                 self.sending[stream] = (rest, answer)
