@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public conformance suite of HTTP/2, h2spec, with its strict cases: against
-the port of an application, and against a mesh port. It is built the first time,
-with the Go of the test clusters (tests/cluster/testbed/tools.py)."""
+"""The public conformance suite of HTTP/2, h2spec, with its strict cases: at the
+port of an application, and at a mesh port. It is built the first time, with the
+Go of the test clusters (tests/cluster/testbed/tools.py)."""
 import os
 import subprocess
 import sys

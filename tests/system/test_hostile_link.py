@@ -12,11 +12,10 @@ import pytest
 from peers.abuse import (BAD_HEADS, BROKEN, FLOODS, GROWTH, HARMLESS, abuse,
                          head_in_pieces, refused)
 from peers.h2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM,
-                      GOAWAY, HEADERS, INITIAL_WINDOW, MAGIC, PING, PRIORITY,
-                      PUSH_PROMISE, RST_STREAM, SETTINGS, Link, fields,
-                      frame, reset, settings, tls_client, window_update)
+                      GOAWAY, HEADERS, INITIAL_WINDOW, MAGIC, PING,
+                      RST_STREAM, Link, fields, frame, reset, tls_client,
+                      window_update)
 from peers.http1 import App, ask, read_head, response
-from peers.process import growth_below
 from peers.server import Server
 from peers.traffic import Traffic
 from peers.wire import Ended, connect

@@ -20,7 +20,6 @@ import h2.settings
 
 from peers.h2 import GOAWAY, frame
 from peers.server import Server
-from peers.wire import Ended
 
 IDLE = 60  # seconds that a connection may rest
 
