@@ -277,6 +277,15 @@ static void got_goaway(struct h2_conn *h)
         h->c.events->on_draining(&h->c);
 }
 
+static void got_settings(struct h2_conn *h)
+{
+    if (h->settings_got)
+        return;
+    h->settings_got = true;
+    if (!h->c.server && !h->link && !h->c.draining && h->c.events->on_ready)
+        h->c.events->on_ready(&h->c);
+}
+
 static void got_end(struct h2_stream *s)
 {
     if (s->x.server && s->x.upgrade)
@@ -300,6 +309,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         count(h, &h->resets, h->c.limits->max_resets);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);
+    if (f->hd.type == NGHTTP2_SETTINGS && !(f->hd.flags & NGHTTP2_FLAG_ACK))
+        got_settings(h);
     if (!s)
         return 0;
     s->reset_got |= f->hd.type == NGHTTP2_RST_STREAM;

@@ -37,6 +37,7 @@ struct h2_conn {
     int64_t bulk_until; /* loop time; see h2_count_bulk */
     size_t held;        /* delivered and not consumed, all streams */
     bool link;          /* between two proxies */
+    bool settings_got;
     bool goodbye_said;
     bool failing; /* to be closed after the library has returned */
     bool inside;  /* the library is on the stack: do not enter again */
