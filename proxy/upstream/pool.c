@@ -16,7 +16,14 @@ struct pooled {
     struct endpoint *ep;
     struct tcp_dial *dial;
     struct http_conn *conn; /* NULL while dialling */
+    bool ready; /* HTTP/2: its SETTINGS have come, so we know what it takes */
 };
+
+/* Those in line wait for it. */
+static bool is_starting(const struct pooled *p)
+{
+    return !p->conn || !p->ready;
+}
 
 static void forget(struct pooled *p)
 {
@@ -24,7 +31,7 @@ static void forget(struct pooled *p)
     list_remove(&p->node);
     ep->pool_len--;
     ep->up->pool_open--;
-    if (!p->conn)
+    if (is_starting(p))
         ep->pool_dialling--;
     mem_free(p);
     endpoint_unref(ep);
@@ -33,6 +40,9 @@ static void forget(struct pooled *p)
 static void on_ready(struct http_conn *c)
 {
     struct pooled *p = c->owner;
+    if (!p->ready)
+        p->ep->pool_dialling--;
+    p->ready = true;
     list_remove(&p->node);
     list_push_front(&p->ep->idle, &p->node);
     if (p->ep->waiting)
@@ -43,9 +53,12 @@ static void on_closed(struct http_conn *c, enum status why)
 {
     struct pooled *p = c->owner;
     struct endpoint *ep = endpoint_ref(p->ep);
+    bool starting = is_starting(p);
     (void)why;
     forget(p);
-    if (ep->waiting)
+    if (starting) /* does not speak HTTP/2: another one would not either */
+        endpoint_fail_waiters(ep, FAULT_UPSTREAM_PROTOCOL);
+    else if (ep->waiting)
         pool_grow(ep);
     endpoint_unref(ep);
 }
@@ -58,12 +71,10 @@ static const struct http_conn_events conn_events = {
 static void connected(struct pooled *p, struct stream *s)
 {
     struct endpoint *ep = p->ep;
-    ep->pool_dialling--;
     p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
         ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
-    list_remove(&p->node);
-    list_push_front(&ep->idle, &p->node);
-    endpoint_serve_waiters(ep);
+    if (!ep->http2)
+        on_ready(p->conn);
 }
 
 static void on_dialled(void *arg, enum status rc, struct stream *s)

@@ -84,7 +84,10 @@ class _Connection:
         self.last = None  # the last stream that a GOAWAY has let in
 
     def run(self):
-        self.h2.local_settings.update(self.app.settings)
+        # Not update(): that would hold only once the client agrees.
+        self.h2.local_settings = h2.settings.Settings(
+            client=False, initial_values={**self.h2.local_settings,
+                                          **self.app.settings})
         self.h2.initiate_connection()
         self._flush()
         while not self._over():
