@@ -224,7 +224,9 @@ static void on_fill(struct stream *s)
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
     else if (!nghttp2_session_want_read(h->ng) &&
              !nghttp2_session_want_write(h->ng))
-        close_conn(h, STREAM_FLUSH, OK);
+        /* It is over; before the peer's SETTINGS because there were none. */
+        close_conn(h, STREAM_FLUSH,
+                   h->settings_got || h->c.draining ? OK : ERR_PROTOCOL);
     else
         maybe_goodbye(h);
 }

@@ -54,10 +54,10 @@ static void on_closed(struct http_conn *c, enum status why)
     struct pooled *p = c->owner;
     struct endpoint *ep = endpoint_ref(p->ep);
     bool starting = is_starting(p);
-    (void)why;
     forget(p);
-    if (starting) /* does not speak HTTP/2: another one would not either */
-        endpoint_fail_waiters(ep, FAULT_UPSTREAM_PROTOCOL);
+    if (starting) /* the next one would not do better */
+        endpoint_fail_waiters(ep, why == ERR_PROTOCOL ? FAULT_UPSTREAM_PROTOCOL
+                                                      : FAULT_CONNECT_FAILED);
     else if (ep->waiting)
         pool_grow(ep);
     endpoint_unref(ep);
