@@ -52,8 +52,9 @@ enum reset_why {
                          send again what is idempotent) */
     RESET_CONNECTION, /* the connection broke while it ran */
     RESET_TIMEOUT,
-    RESET_PROTOCOL, /* the peer's message was refused */
-    RESET_LIMIT,    /* the peer's message was over a limit */
+    RESET_PROTOCOL,  /* the peer's message was refused */
+    RESET_LIMIT,     /* the peer's message was over a limit */
+    RESET_TOO_LARGE, /* our head is over the peer's: nothing was sent */
     RESET_WHYS,
 };
 /* "canceled", "refused" ... */

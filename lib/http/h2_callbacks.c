@@ -277,12 +277,14 @@ static void got_goaway(struct h2_conn *h)
         h->c.events->on_draining(&h->c);
 }
 
+/* There may be room, for the first time or again. */
 static void got_settings(struct h2_conn *h)
 {
-    if (h->settings_got)
-        return;
+    uint32_t max = nghttp2_session_get_remote_settings(
+        h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     h->settings_got = true;
-    if (!h->c.server && !h->link && !h->c.draining && h->c.events->on_ready)
+    if (!h->c.server && !h->link && !h->c.draining && h->c.running < max &&
+        h->c.events->on_ready)
         h->c.events->on_ready(&h->c);
 }
 
@@ -305,7 +307,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         block_end(h);
     if (is_control(f))
         count(h, &h->controls, h->c.limits->max_controls);
-    if (f->hd.type == NGHTTP2_RST_STREAM)
+    if (f->hd.type == NGHTTP2_RST_STREAM && h->c.server)
         count(h, &h->resets, h->c.limits->max_resets);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);

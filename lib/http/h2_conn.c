@@ -394,6 +394,9 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
+    /* What we send was within our limits, or is by what we add a little beyond. */
+    nghttp2_option_set_max_send_header_block_length(
+        opt, 2 * (size_t)h->c.limits->head_bytes + 65536);
     nghttp2_option_set_no_closed_streams(opt, 1); /* see h2_order.h */
     if (h->link)                                  /* it is one of ours, too */
         nghttp2_option_set_peer_max_concurrent_streams(

@@ -58,6 +58,17 @@ static void broken(struct h2_stream *s)
     h2_wake(s->h);
 }
 
+/* Over what the peer takes (RFC 9113 section 6.5.2): it might end the connection,
+ * which others use, too. */
+static bool too_large(const struct h2_conn *h, const nghttp2_nv *nv, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += nv[i].namelen + nv[i].valuelen + 32;
+    return sum > nghttp2_session_get_remote_settings(
+                     h->ng, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+}
+
 static void send_request(struct h2_stream *s, const struct head *head, bool end)
 {
     struct h2_conn *h = s->h;
@@ -74,6 +85,11 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     }
     if (head->upgrade && !end)
         n = h2_nv_upgrade_body(nv, n, head, &scratch);
+    if (!h->link && too_large(h, nv, n)) {
+        exchange_broke(&s->x, RESET_TOO_LARGE);
+        h2_stream_free(s);
+        return;
+    }
     s->pieces = head->upgrade && !end;
     bool alone = end && !head->upgrade; /* else the stream stays open */
     int32_t id = nghttp2_submit_request(h->ng, NULL, nv, n,

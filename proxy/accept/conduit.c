@@ -57,6 +57,7 @@ struct conduit {
     char *first;
     size_t first_len;
     bool input_ended, told_open;
+    bool draining; /* was told before anything was served */
     conduit_tls_fn *on_tls;
     struct timer timer;
     struct dialling *dialling;
@@ -176,7 +177,7 @@ static void serve(struct conduit *c, bool http2)
         &http_events, c);
     mem_free(c->first);
     c->first = NULL;
-    if (w->draining)
+    if (w->draining || c->draining)
         http_conn_drain(c->http);
 }
 
@@ -466,12 +467,13 @@ static const struct stream_events peek_events = {
 static void on_drain(struct connection *conn)
 {
     struct conduit *c = CONTAINER_OF(conn, struct conduit, conn);
-    /* Who has not spoken yet may be about to: HTTP/1 waits a moment for it. */
-    if (c->state == C_PEEKING && !c->first_len &&
-        protocol_is_http(target_protocol(c->target)))
-        serve(c, false);
+    c->draining = true;
     if (c->http)
         http_conn_drain(c->http);
+    /* Who has not spoken yet may be about to. */
+    else if (c->state == C_PEEKING && !c->first_len &&
+             protocol_is_http(target_protocol(c->target)))
+        arm(c, UNDECIDED);
 }
 
 static void on_close(struct connection *conn)
@@ -517,6 +519,8 @@ void conduit_start(struct stream *s, const struct conduit_options *opt)
         keep(c, opt->first.ptr, opt->first.len);
     bool silent = !c->first_len && !c->input_ended;
     bool http = protocol_is_http(p);
+    if (http && !c->on_tls)
+        tell_open(c); /* it will be served, whichever version it is */
     if (silent && (p == PROTOCOL_DETECT || http || c->on_tls)) {
         arm(c, http ? config->http_idle_timeout : opt->silence);
         stream_read(s, true);

@@ -27,10 +27,13 @@ bool node_may_probe(const struct worker *w, uint16_t port,
     return false;
 }
 
+/* The kubelet speaks HTTP/1 here; of HTTP/2 a head does not tell whether a body
+ * follows. */
 static bool is_get(const struct head *head, slice path)
 {
-    return head->method_id == HTTP_GET && !head->upgrade && !head->chunked &&
-           head->content_length <= 0 && slice_eq(path, head->target);
+    return head->method_id == HTTP_GET && !head->http2 && !head->upgrade &&
+           !head->chunked && head->content_length <= 0 &&
+           slice_eq(path, head->target);
 }
 
 /* "GRPC Health Checking Protocol": who is asked for is in the body. */

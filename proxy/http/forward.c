@@ -102,8 +102,9 @@ static void let_go(struct request *r)
 /* May the request be sent once more after `f`? */
 static bool may_retry(const struct request *r, enum fault f)
 {
-    bool again = f == FAULT_STALE &&
-                 http_method_idempotent((enum http_method)r->head->method_id);
+    bool again = f == FAULT_REFUSED ||
+                 (f == FAULT_STALE &&
+                  http_method_idempotent((enum http_method)r->head->method_id));
     bool elsewhere = fault_elsewhere(f) && !r->target->fixed;
     return (again || elsewhere) && !r->body_gone &&
            r->attempts < r->worker->config->attempts;
@@ -399,6 +400,14 @@ static void on_reset(struct exchange *x, enum reset_why why)
     struct request *r = x->owner;
     bool answered = x->head_in;
     r->up = NULL;
+    if (r->grpc &&
+        why == RESET_CANCELED) { /* the server's word, not our fault */
+        r->fault = fault_of_reset(why);
+        if (!answered)
+            end_attempt(r, true);
+        request_reset(r, why);
+        return;
+    }
     if (answered) {
         r->fault = fault_of_reset(why);
         request_fault(r, r->fault); /* breaks the downstream */

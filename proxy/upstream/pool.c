@@ -17,6 +17,7 @@ struct pooled {
     struct tcp_dial *dial;
     struct http_conn *conn; /* NULL while dialling */
     bool ready; /* HTTP/2: its SETTINGS have come, so we know what it takes */
+    struct timer patience; /* until then */
 };
 
 /* Those in line wait for it. */
@@ -33,6 +34,7 @@ static void forget(struct pooled *p)
     ep->up->pool_open--;
     if (is_starting(p))
         ep->pool_dialling--;
+    timer_stop(&ep->up->loop->timers, &p->patience);
     mem_free(p);
     endpoint_unref(ep);
 }
@@ -43,6 +45,7 @@ static void on_ready(struct http_conn *c)
     if (!p->ready)
         p->ep->pool_dialling--;
     p->ready = true;
+    timer_stop(&p->ep->up->loop->timers, &p->patience);
     list_remove(&p->node);
     list_push_front(&p->ep->idle, &p->node);
     if (p->ep->waiting)
@@ -57,10 +60,16 @@ static void on_closed(struct http_conn *c, enum status why)
     forget(p);
     if (starting) /* the next one would not do better */
         endpoint_fail_waiters(ep, why == ERR_PROTOCOL ? FAULT_UPSTREAM_PROTOCOL
-                                                      : FAULT_CONNECT_FAILED);
+                                                      : fault_of_connect(why));
     else if (ep->waiting)
         pool_grow(ep);
     endpoint_unref(ep);
+}
+
+static void on_impatient(struct timer *t)
+{
+    http_conn_close(CONTAINER_OF(t, struct pooled, patience)->conn,
+                    ERR_TIMEOUT);
 }
 
 static const struct http_conn_events conn_events = {
@@ -73,7 +82,10 @@ static void connected(struct pooled *p, struct stream *s)
     struct endpoint *ep = p->ep;
     p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
         ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
-    if (!ep->http2)
+    if (ep->http2)
+        timer_set(&ep->up->loop->timers, &p->patience,
+                  loop_now(ep->up->loop) + ep->up->connect_timeout);
+    else
         on_ready(p->conn);
 }
 
@@ -139,6 +151,7 @@ void pool_grow(struct endpoint *ep)
         return;
     struct pooled *p = MEM_NEW(struct pooled);
     p->ep = endpoint_ref(ep);
+    timer_init(&p->patience, on_impatient);
     list_push_back(&ep->busy, &p->node);
     ep->pool_len++;
     ep->pool_dialling++;

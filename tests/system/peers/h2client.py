@@ -37,7 +37,8 @@ class Response:
 
 class H2Client:
     def __init__(self, to):
-        self.wire = connect(to)
+        """`to`: an address, or a Wire."""
+        self.wire = connect(to) if isinstance(to, str) else to
         self.conn = h2.connection.H2Connection(h2.config.H2Configuration(
             header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False))
