@@ -2,7 +2,6 @@
 """gRPC through two proxies: grpcio on both ends, and the cases of gRPC's own
 interoperability tests. Faults and drains are in test_grpc_faults.py."""
 import json
-import queue
 import threading
 
 import grpc
@@ -14,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
     ProtoReflectionDescriptorDatabase
 
-from peers.grpc_app import SERVICE, Channel, GrpcApp
+from peers.grpc_app import (SERVICE, Channel, GrpcApp, Talk, ask, failure)
 from peers.process import connections_to, growth_below
 from peers.wire import connect
 from programs import wait_until
@@ -42,34 +41,6 @@ def served(module_pair, app_protocol):
 def channel(served):
     with Channel(served.front) as c:
         yield c
-
-
-def ask(**wanted):
-    return json.dumps(wanted).encode()
-
-
-def failure(call, *arguments, **more):
-    with pytest.raises(grpc.RpcError) as e:
-        call(*arguments, **more)
-    return e.value
-
-
-class Talk:
-    """What a client says in a stream, one by one."""
-
-    def __init__(self, method, **more):
-        self._said = queue.Queue()
-        self.call = method(iter(self._said.get, None), **more)
-
-    def say(self, message):
-        self._said.put(message)
-
-    def end(self):
-        self._said.put(None)
-
-    def echo(self, message):
-        self.say(message)
-        assert next(self.call) == message
 
 
 # --- messages ----------------------------------------------------------------

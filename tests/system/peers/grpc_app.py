@@ -10,6 +10,7 @@ on its standard output, a line each; `GrpcApp.heard` waits for one.
 """
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -76,21 +77,56 @@ class Channel:
         return self._method("stream_stream", name)
 
 
+class Talk:
+    """What a client says in a stream, one by one."""
+
+    def __init__(self, method, **more):
+        self._said = queue.Queue()
+        self.call = method(iter(self._said.get, None), **more)
+
+    def say(self, message):
+        self._said.put(message)
+
+    def end(self):
+        self._said.put(None)
+
+    def echo(self, message):
+        self.say(message)
+        got = next(self.call)
+        assert got == message, f"{got!r} instead of {message!r}"
+
+
+def ask(**wanted):
+    return json.dumps(wanted).encode()
+
+
+def failure(call, *arguments, **more):
+    """The error with which the call ends."""
+    try:
+        call(*arguments, **more)
+    except grpc.RpcError as e:
+        return e
+    raise AssertionError("it should have failed")
+
+
 # --- the server, seen from a test --------------------------------------------
 
 class GrpcApp:
-    def __init__(self, name="app", host="127.0.0.1", port=0):
+    """`life`: after so many milliseconds it asks a client to connect anew."""
+
+    def __init__(self, name="app", host="127.0.0.1", port=0, life=0):
         self.lines, self._news = [], threading.Condition()
         environment = {k: v for k, v in os.environ.items()
                        if not k.lower().endswith("_proxy")}
         self.process = subprocess.Popen(
             [sys.executable, os.path.realpath(__file__), name,
-             f"{host}:{port}"],
+             f"{host}:{port}", str(life)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=environment)
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            self.address = f"{host}:" + self.heard("port ", START_SECONDS)
+            self.port = int(self.heard("port ", START_SECONDS))
+            self.address = f"{host}:{self.port}"
         except BaseException:
             self.close()
             raise
@@ -115,6 +151,12 @@ class GrpcApp:
     def channel(self):
         """Straight to it."""
         return Channel(self.address)
+
+    def leave(self):
+        """Listens no more, and ends after the calls that are under way."""
+        self.process.stdin.write("leave\n")
+        self.process.stdin.flush()
+        self.heard("leaving")
 
     def kill(self):
         self.process.kill()
@@ -255,9 +297,13 @@ def main():
     from concurrent import futures
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
-    name, address = sys.argv[1:]
+    name, address, life = sys.argv[1:]
+    options = OPTIONS + [("grpc.so_reuseport", 0)]
+    if int(life):
+        options += [("grpc.max_connection_age_ms", int(life)),
+                    ("grpc.max_connection_age_grace_ms", 10000)]
     pool = futures.ThreadPoolExecutor(THREADS)
-    server = grpc.server(pool, options=OPTIONS + [("grpc.so_reuseport", 0)])
+    server = grpc.server(pool, options=options)
     servicer = health.HealthServicer(experimental_non_blocking=True)
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     server.add_generic_rpc_handlers((Echo(name, servicer),))
@@ -267,8 +313,10 @@ def main():
     port = server.add_insecure_port(address)
     server.start()
     say("port", port)
-    sys.stdin.read()
-    server.stop(None).wait(2)
+    if sys.stdin.readline():
+        ended = server.stop(30)
+        say("leaving")
+        ended.wait()
     os._exit(0)  # whatever a thread still waits for
 
 
