@@ -405,7 +405,7 @@ static void set_limits(struct worker *w)
     w->http.max_streams = (uint32_t)c->max_streams;
     w->http.stream_window = (uint32_t)c->stream_window;
     w->http.stream_window_max = (uint32_t)c->stream_window_max;
-    w->http.session_window = (uint32_t)c->link_window;
+    w->http.session_window = (uint32_t)c->connection_window;
     w->http.max_resets = (uint32_t)c->max_resets;
     w->http.max_controls = (uint32_t)c->max_controls;
     w->up.app_limits = w->http;
@@ -415,6 +415,7 @@ static void set_limits(struct worker *w)
     w->inbound_link.head_bytes += 4096;
     w->inbound_link.max_headers += 8;
     w->inbound_link.idle_timeout = 2 * c->link_idle;
+    w->inbound_link.session_window = (uint32_t)c->link_window;
     w->link_limits = w->inbound_link;
     w->max_connections = (uint32_t)(c->max_connections / c->workers);
     w->max_requests = (uint32_t)(c->max_requests / c->workers);

@@ -191,6 +191,10 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
+    if (head.upgrade && !h->link && h2_websocket_ask(s, &head)) {
+        refuse_stream(h, s, RESET_LIMIT);
+        return;
+    }
     if (!head.upgrade) {
         exchange_got_head(&s->x, &head, end);
         return;

@@ -370,10 +370,11 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
-    if (h->link)
+    if (h->link) { /* both ends are ours */
         nghttp2_option_set_no_closed_streams(opt, 1);
-    nghttp2_option_set_peer_max_concurrent_streams(opt,
-                                                   h->c.limits->max_streams);
+        nghttp2_option_set_peer_max_concurrent_streams(
+            opt, h->c.limits->max_streams);
+    }
     int rc = h->c.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &mem)
                          : nghttp2_session_client_new3(&ng, cb, h, opt, &mem);
     if (rc)
@@ -393,7 +394,7 @@ static void send_settings(struct h2_conn *h)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, lim->head_bytes},
         h->c.server
             ? (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL,
-                                       h->link}
+                                       1}
             : (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
     nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, entries, 4);

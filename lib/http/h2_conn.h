@@ -53,6 +53,7 @@ struct h2_stream {
     struct bufq out;         /* body bytes not yet framed */
     struct headers trailers; /* in the arena */
     slice upgrade;           /* client: the protocols asked for, in the arena */
+    slice websocket_key;     /* server: made for its client, in the arena */
     struct bufq early;       /* server: bytes for a tunnel not granted yet */
     uint32_t piece_left;     /* of the piece being received */
     uint32_t overhead;       /* of `out`: heads of pieces, nobody's credit */
@@ -136,6 +137,12 @@ void h2_upgrade_got(struct h2_stream *s, slice data);
 void h2_upgrade_got_end(struct h2_stream *s);
 /* The upgrade was granted: what came early is delivered. */
 void h2_upgrade_granted(struct h2_stream *s);
+
+/* h2_websocket.c: adds to the request of a client of HTTP/2 what its handshake
+ * lacks. ERR_TOO_BIG when there are too many fields. */
+CHECKED enum status h2_websocket_ask(struct h2_stream *s, struct head *h);
+/* Takes the server's proof out of the answer; false when it is none. */
+bool h2_websocket_granted(const struct h2_stream *s, struct headers *answer);
 
 /* Marks the connection for sending in this pass. */
 void h2_wake(struct h2_conn *h);

@@ -117,14 +117,14 @@ static enum status take_upgrade_field(struct head *out, struct header *f)
 
 /* A stream that asks for an upgrade has no Content-Length: its length is that of
  * the tunnel too. */
-static enum status take_upgrade(struct head *out)
+static enum status take_upgrade(struct head *out, bool link)
 {
     if (!slice_eq(upgrade_offer(out->protocol), out->protocol))
         return ERR_PROTOCOL;
     out->upgrade = true;
     out->method = SLICE("GET");
     out->content_length = -1;
-    for (uint32_t i = 0; i < out->headers.len; i++) {
+    for (uint32_t i = 0; link && i < out->headers.len; i++) {
         enum status rc = take_upgrade_field(out, &out->headers.at[i]);
         if (rc)
             return rc;
@@ -233,7 +233,7 @@ enum status h2_head_request(const struct h2_block *b, bool link,
     if (rc)
         return rc;
     if (out->protocol.len) {
-        rc = take_upgrade(out);
+        rc = take_upgrade(out, link);
         if (rc)
             return rc;
     }

@@ -53,7 +53,8 @@ struct workload_port {
 };
 
 /* A probe that the kubelet sends in plaintext: strict mode lets it in from the
- * node's address, HTTP as a GET of exactly this, gRPC to the whole port. */
+ * node's address, HTTP as a GET of exactly this, gRPC as a call of its
+ * health service. */
 struct workload_probe {
     uint16_t port;
     bool grpc;

@@ -502,7 +502,7 @@ static struct conduit *new_conduit(struct stream *s,
     c->conn.close = on_close;
     timer_init(&c->timer, on_timer);
     c->conn.plaintext = opt->target->inbound && !opt->target->secured &&
-                        !opt->target->exempt;
+                        !opt->target->probes_only;
     connection_add(&c->conn, w, opt->target->inbound);
     stream_own(s, &peek_events, c);
     return c;

@@ -171,10 +171,12 @@ static void try_next(struct request *r)
  * who without us would have to agree with it too. */
 static bool wants_http2(const struct request *r)
 {
+    if (r->head->upgrade) /* is HTTP/1's */
+        return false;
     switch (target_protocol(r->target)) {
     case PROTOCOL_HTTP2:
     case PROTOCOL_GRPC:
-        return !r->head->upgrade; /* that is HTTP/1's */
+        return true;
     case PROTOCOL_HTTP1:
         return false;
     default:

@@ -20,7 +20,7 @@ static void test_names(void **state UNUSED)
             protocol_parse(slice_str(protocol_name((enum protocol)i)), &p), OK);
         assert_int_equal(p, i);
     }
-    assert_int_equal(protocol_parse(SLICE("http"), &p), ERR_INVALID);
+    assert_int_equal(protocol_parse(SLICE("http/3"), &p), ERR_INVALID);
     assert_int_equal(protocol_parse(SLICE_NONE, &p), ERR_INVALID);
     for (int i = 0; i < VIEW_KINDS; i++) {
         assert_int_equal(
