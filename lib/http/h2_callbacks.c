@@ -132,6 +132,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f,
     s->id = f->hd.stream_id;
     nghttp2_session_set_stream_user_data(ng, s->id, s);
     h->c.events->on_exchange(&h->c, &s->x);
+    if (h->c.draining && !h->notice_said)
+        h2_say_notice(h);
     return 0;
 }
 
