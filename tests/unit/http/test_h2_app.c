@@ -2,6 +2,8 @@
 /* HTTP/2 with applications, not between proxies. */
 #include "tests/unit/http/h2_rig.h"
 
+enum { CANCELED = 8 };
+
 static void serve(struct rig *r)
 {
     r->j.server = h2_server_new(&r->j.loop, r->j.server_end, &r->j.limits,
@@ -109,12 +111,44 @@ static void test_patience(void **state)
     }
 }
 
+/* ---- resets ---- */
+
+/* Calls that are given up at once are no rapid resets, if they have lived. */
+static void test_resets_of_old_streams(void **state)
+{
+    enum { STREAMS = 50 };
+    (void)state;
+    for (unsigned old = 0; old < 2; old++) {
+        struct rig r;
+        struct listener l = {.patient = true};
+        joined_streams(&r.j, 1 << 20, 0);
+        r.j.limits.max_resets = STREAMS / 2;
+        r.j.handler = listen_only;
+        r.j.handler_arg = &l;
+        serve(&r);
+        for (uint32_t i = 0; i < STREAMS; i++)
+            frame_request(&r.say, 2 * i + 1, "POST", "/", false);
+        if (old) {
+            rig_say(&r);
+            rig_wait(&r);
+        }
+        for (uint32_t i = 0; i < STREAMS; i++)
+            frame_number(&r.say, F_RST, 2 * i + 1, CANCELED);
+        rig_say(&r);
+        assert_int_equal(frames_seen(&r.peer.got).count[F_GOAWAY], !old);
+        assert_int_equal(r.j.server != NULL, old);
+        assert_int_equal(l.resets, STREAMS);
+        rig_fini(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drain_waits_for_a_first_request),
         cmocka_unit_test(test_drain_without_a_request),
         cmocka_unit_test(test_patience),
+        cmocka_unit_test(test_resets_of_old_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
