@@ -193,13 +193,22 @@ def test_cancel(served, channel, after):
     assert channel.unary("Unary")(b"x") == b"x"
 
 
-def test_cancelled_calls_are_no_flood(channel):
-    """A client that hurries may cancel many calls a second."""
-    for _ in range(5):
-        calls = [channel.unary("Sleep").future(b"") for _ in range(30)]
-        for call in calls:
-            call.cancel()
-    assert channel.unary("Unary")(b"x") == b"x"
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+def test_many_ends_at_once_are_no_flood(channel, how):
+    """A server that hangs is left by all at once."""
+    with channel_in_use(channel):
+        talks = [Talk(channel.both("Both"), timeout=60 if how == "cancel"
+                      else 3) for _ in range(250)]
+        for talk in talks:
+            talk.echo(b"begin")
+        if how == "cancel":
+            for talk in talks:
+                talk.call.cancel()
+        for talk in talks:
+            assert talk.call.code() == (
+                Code.CANCELLED if how == "cancel" else
+                Code.DEADLINE_EXCEEDED), talk.call.details()
+            talk.end()
 
 
 @pytest.mark.parametrize("code", [c for c in Code if c != Code.OK])
@@ -297,18 +306,29 @@ def test_large_metadata(channel):
 
 
 @pytest.mark.parametrize("metadata", [
-    [("seen-large", "v" * 70000)],
+    [("seen-a", "v" * 40000), ("seen-b", "v" * 40000)],
     [(f"seen-{n}", "v") for n in range(200)]], ids=["bytes", "fields"])
 def test_too_much_metadata_of_a_client(channel, metadata):
     with channel_in_use(channel):
         e = failure(channel.unary("Unary"), b"", metadata=metadata)
-        assert e.code() == Code.RESOURCE_EXHAUSTED, e
+        assert (e.code(), e.details()) == (Code.RESOURCE_EXHAUSTED,
+                                           "tulle: head-too-large")
+
+
+def test_one_field_that_is_too_large(channel):
+    """More than 64 KiB in one is an error of the whole connection: its calls
+    end with it, but the channel goes on."""
+    for _ in range(2):
+        e = failure(channel.unary("Unary"), b"",
+                    metadata=[("seen-large", "v" * 70000)])
+        assert e.code() in (Code.UNAVAILABLE, Code.INTERNAL), e
+        assert channel.unary("Unary")(b"x", wait_for_ready=True) == b"x"
 
 
 @pytest.mark.parametrize("where", ["initial", "trailing"])
 def test_too_much_metadata_of_a_server(channel, where):
     with channel_in_use(channel):
-        e = failure(channel.unary("Fail"), ask(code=3, **{where: 70000}))
+        e = failure(channel.unary("Fail"), ask(code=3, **{where: 80000}))
         assert e.code() in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED), e
 
 

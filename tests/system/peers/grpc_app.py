@@ -185,6 +185,12 @@ def say(*words):
     sys.stdout.flush()
 
 
+def large(name, size):
+    """Metadata of that size, in pieces of at most 50,000."""
+    return [(name, "v" * min(50000, size - at))
+            for at in range(0, size, 50000)]
+
+
 def until_ended(context, name):
     """Waits until the call is over, which is up to the client."""
     over = threading.Event()
@@ -234,10 +240,10 @@ class Echo(grpc.GenericRpcHandler):
         wanted = json.loads(message)
         if "trailing" in wanted:
             context.set_trailing_metadata(
-                [("trailing-large", "v" * wanted["trailing"])])
+                large("trailing-large", wanted["trailing"]))
         if "initial" in wanted:
             context.send_initial_metadata(
-                [("initial-large", "v" * wanted["initial"])])
+                large("initial-large", wanted["initial"]))
         context.set_code(next(c for c in grpc.StatusCode
                               if c.value[0] == wanted["code"]))
         context.set_details(wanted.get("details", ""))
