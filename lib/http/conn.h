@@ -14,7 +14,8 @@ struct http_conn_events {
     /* Server: a request is about to be delivered. The owner calls exchange_own
      * here; on_head follows at once. */
     void (*on_exchange)(struct http_conn *c, struct exchange *x);
-    /* Client: it can (again) carry a new exchange. May be NULL. */
+    /* Client: it can (again) carry a new exchange; of HTTP/2 outside of links also
+     * once the server has said how many. May be NULL. */
     void (*on_ready)(struct http_conn *c);
     /* It will carry no new exchange (GOAWAY, Connection: close); those running go
      * on. May be NULL. */

@@ -20,8 +20,7 @@ static const int64_t HASTY = 10 * NSEC_PER_MSEC;
 
 /* ---- floods ---- */
 
-/* Tells the peer why, then closes: after the library has returned. */
-static void doom(struct h2_conn *h, uint32_t code)
+void h2_doom(struct h2_conn *h, uint32_t code)
 {
     if (h->failing)
         return;
@@ -38,7 +37,7 @@ static void count(struct h2_conn *h, uint32_t *counter, uint32_t limit)
         h->resets = h->controls = 0;
     }
     if (++*counter > limit)
-        doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
+        h2_doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* ---- field blocks ---- */
@@ -99,28 +98,6 @@ static void block_add(struct h2_conn *h, slice name, slice value)
 }
 
 /* ---- the callbacks ---- */
-
-/* A stream that was left out is closed, and to begin it now an error of the
- * connection (RFC 9113 section 5.1.1); nghttp2 passes it over. */
-static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd,
-                          void *arg)
-{
-    struct h2_conn *h = arg;
-    int32_t id = hd->stream_id, next = h->last_id ? h->last_id + 2 : 1;
-    (void)ng;
-    if (!h->c.server || hd->type != NGHTTP2_HEADERS || id % 2 == 0)
-        return 0;
-    if (id >= h->gap_first && id <= h->gap_last) {
-        doom(h, NGHTTP2_PROTOCOL_ERROR);
-    } else if (id >= next) {
-        if (id > next) {
-            h->gap_first = next;
-            h->gap_last = id - 2;
-        }
-        h->last_id = id;
-    }
-    return 0;
-}
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f,
                             void *arg)
@@ -315,6 +292,15 @@ static void got_goaway(struct h2_conn *h)
         h->c.events->on_draining(&h->c);
 }
 
+static void got_settings(struct h2_conn *h)
+{
+    if (h->settings_got)
+        return;
+    h->settings_got = true;
+    if (!h->c.server && !h->link && !h->c.draining && h->c.events->on_ready)
+        h->c.events->on_ready(&h->c);
+}
+
 static void got_end(struct h2_stream *s)
 {
     if (s->x.server && s->x.upgrade)
@@ -338,8 +324,11 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         count(h, &h->resets, h->c.limits->max_resets);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);
+    if (f->hd.type == NGHTTP2_SETTINGS && !(f->hd.flags & NGHTTP2_FLAG_ACK))
+        got_settings(h);
     if (!s)
         return 0;
+    s->reset_got |= f->hd.type == NGHTTP2_RST_STREAM;
     if (f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
         (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA))
         s->end_got = true;
@@ -410,6 +399,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
     if (!s || h->c.closed)
         return 0;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
+    if (s->end_got || s->reset_got)
+        h2_order_gone(&h->order, id);
     if (s->owed)
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);
@@ -480,7 +471,6 @@ nghttp2_session_callbacks *h2_callbacks(void)
         return NULL;
     nghttp2_session_callbacks_set_send_callback(cb, on_send);
     nghttp2_session_callbacks_set_send_data_callback(cb, h2_send_data);
-    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb,
                                                             on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);

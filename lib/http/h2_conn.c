@@ -120,10 +120,32 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 
 /* ---- the stream below ---- */
 
+static ssize_t feed(struct h2_conn *h, slice data)
+{
+    return nghttp2_session_mem_recv(h->ng, (const uint8_t *)data.ptr, data.len);
+}
+
+/* Frame by frame: whether one may come depends on those before. */
+static ssize_t feed_in_order(struct h2_conn *h, slice data)
+{
+    ssize_t n = 0;
+    while (data.len && n >= 0 && !h->c.closed && !h->failing) {
+        uint32_t code;
+        size_t used = h2_order_next(&h->order, data, &code);
+        if (code)
+            h2_doom(h, code);
+        else
+            n = feed(h, slice_sub(data, 0, used));
+        data = slice_sub(data, used, data.len);
+    }
+    return n;
+}
+
 static void receive(struct h2_conn *h, const char *ptr, size_t len)
 {
     h->inside = true;
-    ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)ptr, len);
+    ssize_t n = h->c.server ? feed_in_order(h, slice_of(ptr, len))
+                            : feed(h, slice_of(ptr, len));
     h->inside = false;
     if (h->c.closed)
         return;
@@ -202,7 +224,9 @@ static void on_fill(struct stream *s)
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
     else if (!nghttp2_session_want_read(h->ng) &&
              !nghttp2_session_want_write(h->ng))
-        close_conn(h, STREAM_FLUSH, OK);
+        /* It is over; before the peer's SETTINGS because there were none. */
+        close_conn(h, STREAM_FLUSH,
+                   h->settings_got || h->c.draining ? OK : ERR_PROTOCOL);
     else
         maybe_goodbye(h);
 }
@@ -342,11 +366,10 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
-    if (h->link) { /* both ends are ours */
-        nghttp2_option_set_no_closed_streams(opt, 1);
+    nghttp2_option_set_no_closed_streams(opt, 1); /* see h2_order.h */
+    if (h->link)                                  /* it is one of ours, too */
         nghttp2_option_set_peer_max_concurrent_streams(
             opt, h->c.limits->max_streams);
-    }
     int rc = h->c.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &mem)
                          : nghttp2_session_client_new3(&ng, cb, h, opt, &mem);
     if (rc)
@@ -389,6 +412,7 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     h->c.limits = lim;
     h->c.server = server;
     h->link = link;
+    h2_order_init(&h->order);
     h->heard = h->moved = loop_now(l);
     list_init(&h->streams);
     timer_init(&h->timer, on_timer);

@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "lib/http/conn.h"
+#include "lib/http/h2_order.h"
 
 /* The field block being received: one at a time on a connection. */
 struct h2_block {
@@ -30,14 +31,13 @@ struct h2_conn {
     int64_t block_started;
     int64_t heard,
         moved; /* loop time of the last byte in; of output progress */
-    /* Stream ids: the highest that the peer has used, and those that it left out
-     * when it last left out some. */
-    int32_t last_id, gap_first, gap_last;
-    int64_t second; /* the second that the counts below are of */
+    struct h2_order order; /* server */
+    int64_t second;        /* the second that the counts below are of */
     uint32_t resets, controls;
     int64_t bulk_until; /* loop time; see h2_count_bulk */
     size_t held;        /* delivered and not consumed, all streams */
     bool link;          /* between two proxies */
+    bool settings_got;
     bool notice_said, goodbye_said;
     bool failing; /* to be closed after the library has returned */
     bool inside;  /* the library is on the stack: do not enter again */
@@ -73,6 +73,7 @@ struct h2_stream {
     bool head_sent;  /* client: the request has left */
     bool end_sent;   /* our end has left */
     bool end_got;    /* the peer's has come */
+    bool reset_got;  /* or its RST_STREAM */
 };
 
 extern const struct carrier h2_carrier;
@@ -86,6 +87,8 @@ static inline struct h2_stream *h2_stream_of(struct exchange *x)
 /* What nghttp2 calls, with the connection as its argument; the caller deletes it.
  * NULL: out of memory. */
 nghttp2_session_callbacks *h2_callbacks(void);
+/* Tells the peer why, then closes: after the library has returned. */
+void h2_doom(struct h2_conn *h, uint32_t code);
 /* For the library's data provider and send callbacks. */
 ssize_t h2_read_data(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
                      uint32_t *flags, nghttp2_data_source *source, void *arg);

@@ -16,7 +16,14 @@ struct pooled {
     struct endpoint *ep;
     struct tcp_dial *dial;
     struct http_conn *conn; /* NULL while dialling */
+    bool ready; /* HTTP/2: its SETTINGS have come, so we know what it takes */
 };
+
+/* Those in line wait for it. */
+static bool is_starting(const struct pooled *p)
+{
+    return !p->conn || !p->ready;
+}
 
 static void forget(struct pooled *p)
 {
@@ -24,7 +31,7 @@ static void forget(struct pooled *p)
     list_remove(&p->node);
     ep->pool_len--;
     ep->up->pool_open--;
-    if (!p->conn)
+    if (is_starting(p))
         ep->pool_dialling--;
     mem_free(p);
     endpoint_unref(ep);
@@ -33,6 +40,9 @@ static void forget(struct pooled *p)
 static void on_ready(struct http_conn *c)
 {
     struct pooled *p = c->owner;
+    if (!p->ready)
+        p->ep->pool_dialling--;
+    p->ready = true;
     list_remove(&p->node);
     list_push_front(&p->ep->idle, &p->node);
     if (p->ep->waiting)
@@ -43,9 +53,12 @@ static void on_closed(struct http_conn *c, enum status why)
 {
     struct pooled *p = c->owner;
     struct endpoint *ep = endpoint_ref(p->ep);
-    (void)why;
+    bool starting = is_starting(p);
     forget(p);
-    if (ep->waiting)
+    if (starting) /* the next one would not do better */
+        endpoint_fail_waiters(ep, why == ERR_PROTOCOL ? FAULT_UPSTREAM_PROTOCOL
+                                                      : FAULT_CONNECT_FAILED);
+    else if (ep->waiting)
         pool_grow(ep);
     endpoint_unref(ep);
 }
@@ -58,12 +71,10 @@ static const struct http_conn_events conn_events = {
 static void connected(struct pooled *p, struct stream *s)
 {
     struct endpoint *ep = p->ep;
-    ep->pool_dialling--;
     p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
         ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
-    list_remove(&p->node);
-    list_push_front(&ep->idle, &p->node);
-    endpoint_serve_waiters(ep);
+    if (!ep->http2)
+        on_ready(p->conn);
 }
 
 static void on_dialled(void *arg, enum status rc, struct stream *s)
@@ -81,10 +92,20 @@ static void on_dialled(void *arg, enum status rc, struct stream *s)
     endpoint_unref(ep);
 }
 
+/* Bodies that nobody takes fill the window that all its streams share: a new one
+ * would wait for their readers. */
+static bool crowded(const struct pooled *p)
+{
+    return p->ep->http2 && p->ep->pool_len < p->ep->up->max_pool &&
+           h2_conn_held(p->conn) > p->conn->limits->session_window / 2;
+}
+
 struct exchange *pool_open(struct endpoint *ep)
 {
     LIST_EACH(node, &ep->idle) {
         struct pooled *p = CONTAINER_OF(node, struct pooled, node);
+        if (crowded(p))
+            continue;
         struct exchange *x = http_conn_open(p->conn);
         if (x && ep->http2)
             return x; /* there may be room for more */
