@@ -40,7 +40,7 @@ void h2_on_goodbye(struct timer *t)
  * for as long as the drain lasts. Other proxies know better. */
 static bool unused(const struct h2_conn *h)
 {
-    return !h->link && !h->last_id;
+    return !h->link && !h->order.last;
 }
 
 void h2_drain(struct http_conn *c)
