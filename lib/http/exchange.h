@@ -96,6 +96,7 @@ struct exchange {
     bool tunnel;            /* after 101 or CONNECT 2xx */
     bool over;
     bool rest_wanted;             /* see exchange_keep_rest */
+    bool patient;                 /* see exchange_be_patient */
     bool is_head_request;         /* HEAD: the response has no body */
     bool connect;                 /* CONNECT or upgrade was asked */
     bool upgrade;                 /* the latter: only 101 grants it */
@@ -130,6 +131,12 @@ void exchange_consumed(struct exchange *x, size_t n);
 static inline void exchange_keep_rest(struct exchange *x)
 {
     x->rest_wanted = true;
+}
+/* SERVER: the request may rest for as long as it likes before it is answered: it
+ * is one side of a conversation. */
+static inline void exchange_be_patient(struct exchange *x)
+{
+    x->patient = true;
 }
 /* SERVER: or not any more. The peer hears that it may stop, once the response
  * has left (RFC 9112 section 9.6, RFC 9113 section 8.1). */

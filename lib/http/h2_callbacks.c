@@ -7,7 +7,7 @@
  * still owed is given back to the session, or its window would leak away. A
  * stream that moves much gets a larger window.
  *
- * Floods: resets (the peer's, and those its frames make us send) and control
+ * Floods: hasty resets (the peer's, and those its frames make us send) and control
  * frames are counted by the second; over the limit the session ends with
  * ENHANCE_YOUR_CALM. nghttp2 itself bounds queued acknowledgements,
  * CONTINUATION frames and HPACK. */
@@ -16,6 +16,7 @@
 #include "lib/http/h2_conn.h"
 
 enum { BLOCK_KEEP = 4096 }; /* bytes of a field block's buffer */
+static const int64_t HASTY = 10 * NSEC_PER_MSEC;
 
 /* ---- floods ---- */
 
@@ -109,6 +110,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f,
     s->id = f->hd.stream_id;
     nghttp2_session_set_stream_user_data(ng, s->id, s);
     h->c.events->on_exchange(&h->c, &s->x);
+    if (h->c.draining && !h->notice_said)
+        h2_say_notice(h);
     return 0;
 }
 
@@ -135,9 +138,13 @@ static void refuse_stream(struct h2_conn *h, struct h2_stream *s,
 /* A request head over our limits: say so, as HTTP/1 does. */
 static void answer_too_large(struct h2_conn *h, struct h2_stream *s)
 {
+    struct header partial[HTTP_HEADERS_MAX];
+    struct head asked = {.headers = {.at = partial, .cap = HTTP_HEADERS_MAX}};
     const struct headers *fields = NULL;
+    bool known = h2_head_request(h->block, h->link, &asked) == OK;
     if (h->c.events->on_refused)
-        fields = h->c.events->on_refused(&h->c, 431, "fields too large");
+        fields = h->c.events->on_refused(&h->c, known ? &asked : NULL, 431,
+                                         "fields too large");
     struct header storage[8];
     struct head head;
     head_init_response(&head, 431, storage, 8);
@@ -267,6 +274,14 @@ static bool is_control(const nghttp2_frame *f)
     }
 }
 
+/* Rapid resets get round the bound on concurrent streams. A stream that has lived
+ * took its place under it; and those of a client it opened itself. So all calls
+ * of a channel may be given up at once. */
+static bool is_hasty(const struct h2_stream *s)
+{
+    return s->h->c.server && loop_now(s->h->c.loop) - s->x.started < HASTY;
+}
+
 static void got_goaway(struct h2_conn *h)
 {
     if (h->c.draining)
@@ -307,7 +322,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         block_end(h);
     if (is_control(f))
         count(h, &h->controls, h->c.limits->max_controls);
-    if (f->hd.type == NGHTTP2_RST_STREAM && h->c.server)
+    if (f->hd.type == NGHTTP2_RST_STREAM && h->c.server && (!s || is_hasty(s)))
         count(h, &h->resets, h->c.limits->max_resets);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);

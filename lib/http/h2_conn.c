@@ -2,7 +2,8 @@
 /* One HTTP/2 session over a stream, either side; nghttp2 does frames, HPACK,
  * windows and the order of DATA.
  *
- * Here: start, drain and end of the connection, the stream below it, time. What
+ * Here: start and end of the connection, the stream below it, time; h2_drain.c
+ * says goodbye. What
  * nghttp2 makes of the input is in h2_callbacks.c, fields are in h2_head.c.
  * Output: see h2_send.c; it leaves in on_fill, while less than H2_BACKLOG bytes
  * wait below, so that what is urgent never stands behind what is large. */
@@ -12,7 +13,6 @@
 #include "lib/base/mem.h"
 
 static const int64_t LOOK_EVERY = 5 * NSEC_PER_SEC;
-static const int64_t GOODBYE_AFTER = 300 * NSEC_PER_MSEC;
 enum { ARENA_MAX = 256 * 1024, SESSION_WINDOW_MIN = 65535 };
 
 static struct h2_conn *self(struct http_conn *c)
@@ -248,8 +248,8 @@ static bool stuck(const struct h2_stream *s, int64_t now, int64_t patience)
 {
     const struct exchange *x = &s->x;
     bool asking = x->head_in && !x->end_in && (!x->connect || x->upgrade);
-    bool owes = x->server && asking && (!x->head_out || x->end_out) &&
-                s->owed == 0;
+    bool waited_for = x->end_out || (!x->head_out && !x->patient);
+    bool owes = x->server && asking && waited_for && s->owed == 0;
     return (s->out.len && now - s->progress >= patience) ||
            (owes && now - s->heard >= patience);
 }
@@ -306,17 +306,6 @@ static void on_timer(struct timer *t)
     look_for_stuck(h, now);
 }
 
-/* Streams that were opened before the peer read our notice have come by now. */
-static void on_goodbye(struct timer *t)
-{
-    struct h2_conn *h = CONTAINER_OF(t, struct h2_conn, goodbye);
-    h->goodbye_said = true;
-    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(h->ng),
-                          NGHTTP2_NO_ERROR, NULL, 0);
-    h2_wake(h);
-}
-
 /* ---- the connection ---- */
 
 static struct exchange *h2_open(struct http_conn *c)
@@ -328,23 +317,6 @@ static struct exchange *h2_open(struct http_conn *c)
         c->running >= c->limits->max_streams)
         return NULL;
     return &h2_stream_new(h)->x;
-}
-
-static void h2_drain(struct http_conn *c)
-{
-    struct h2_conn *h = self(c);
-    if (c->closed || c->draining)
-        return;
-    c->draining = true;
-    if (c->server) {
-        nghttp2_submit_shutdown_notice(h->ng);
-        timer_set(&c->loop->timers, &h->goodbye,
-                  loop_now(c->loop) + GOODBYE_AFTER);
-    } else {
-        h->goodbye_said = true; /* said with the last exchange: what was opened
-                                   may not have left yet */
-    }
-    h2_wake(h);
 }
 
 static void h2_close(struct http_conn *c, enum status why)
@@ -447,7 +419,7 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     h->heard = h->moved = loop_now(l);
     list_init(&h->streams);
     timer_init(&h->timer, on_timer);
-    timer_init(&h->goodbye, on_goodbye);
+    timer_init(&h->goodbye, h2_on_goodbye);
     h->ng = new_session(h);
     if (!h->ng)
         abort(); /* our allocator gave out: as mem_alloc does */

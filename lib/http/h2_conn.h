@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h2_conn.c (life), h2_callbacks.c (input), h2_send.c (output) and h2_head.c
+/* What h2_conn.c (life), h2_drain.c (its end), h2_callbacks.c (input), h2_send.c (output) and h2_head.c
  * (fields) share. Not for others: conn.h is the interface. */
 #ifndef TULLE_HTTP_H2_CONN_H
 #define TULLE_HTTP_H2_CONN_H
@@ -38,7 +38,7 @@ struct h2_conn {
     size_t held;        /* delivered and not consumed, all streams */
     bool link;          /* between two proxies */
     bool settings_got;
-    bool goodbye_said;
+    bool notice_said, goodbye_said;
     bool failing; /* to be closed after the library has returned */
     bool inside;  /* the library is on the stack: do not enter again */
     char *first;  /* bytes read before the start, or NULL */
@@ -157,6 +157,12 @@ bool h2_unwanted(const struct h2_stream *s);
 void h2_drop(struct h2_stream *s, size_t n);
 /* The stream moved bytes: much within a second is bulk, for two seconds. */
 void h2_count_bulk(struct h2_stream *s, size_t n);
+/* h2_drain.c: of the type. */
+void h2_drain(struct http_conn *c);
+/* A server that drains tells the peer to open no more. */
+void h2_say_notice(struct h2_conn *h);
+/* Of the timer `goodbye`. */
+void h2_on_goodbye(struct timer *t);
 /* A stream with an exchange and no id yet; one of `running`. */
 struct h2_stream *h2_stream_new(struct h2_conn *h);
 /* Ends a stream's exchange memory. */

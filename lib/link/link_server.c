@@ -23,9 +23,11 @@ static void on_exchange(struct http_conn *c, struct exchange *x)
     s->events->on_exchange(s, x);
 }
 
-static const struct headers *on_refused(struct http_conn *c, unsigned status,
-                                        const char *why)
+static const struct headers *on_refused(struct http_conn *c,
+                                        const struct head *asked,
+                                        unsigned status, const char *why)
 {
+    (void)asked; /* who asked through the other proxy is answered there */
     struct link_server *s = c->owner;
     return s->events->on_refused ? s->events->on_refused(s, status, why) : NULL;
 }

@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
 #include "lib/detect/protocol.h"
+#include "proxy/http/grpc.h"
 #include "proxy/http/request.h"
 #include "proxy/tcp/relay.h"
 #include "proxy/upstream/open_stream.h"
@@ -142,13 +143,14 @@ static void on_exchange(struct http_conn *hc, struct exchange *x)
 }
 
 static const struct headers *on_http_refused(struct http_conn *hc,
+                                             const struct head *asked,
                                              unsigned status, const char *why)
 {
     struct conduit *c = hc->owner;
     enum fault f = fault_of_status(status);
     log_debug(&c->log, "bad message", "status=%u why=\"%s\"", status, why);
     telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
-    return fault_fields(f);
+    return asked && grpc_is(asked) ? grpc_fault_fields(f) : fault_fields(f);
 }
 
 static void on_http_closed(struct http_conn *hc, enum status why)

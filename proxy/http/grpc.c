@@ -63,24 +63,41 @@ static void add(struct headers *list, slice name, slice value)
     (void)rc;
 }
 
-void grpc_refuse(struct exchange *x, enum fault f)
+/* `list` has room for FIELDS. */
+static void add_fault(struct headers *list, enum fault f, bool trailers)
 {
+    static __thread char status[12], message[64];
     const struct fault_row *row = fault_row(f);
-    struct header storage[FIELDS];
-    char status[12], message[64];
-    struct head h;
     int n = snprintf(status, sizeof status, "%u", grpc_status_of(row->status));
     int m = snprintf(message, sizeof message, "tulle: %.*s", FMT(row->name));
 
+    if (!trailers)
+        add(list, SLICE("content-type"), GRPC_TYPE);
+    add(list, SLICE("grpc-status"), slice_of(status, (size_t)n));
+    add(list, SLICE("grpc-message"), slice_of(message, (size_t)m));
+    if (!trailers)
+        add(list, SLICE(FAULT_HEADER), row->name);
+}
+
+const struct headers *grpc_fault_fields(enum fault f)
+{
+    static __thread struct header storage[FIELDS];
+    static __thread struct headers list;
+
+    list = (struct headers){.at = storage, .cap = FIELDS};
+    add_fault(&list, f, false);
+    return &list;
+}
+
+void grpc_refuse(struct exchange *x, enum fault f)
+{
+    struct header storage[FIELDS];
+    struct head h;
+
     head_init_response(&h, 200, storage, FIELDS);
-    if (!x->head_out)
-        add(&h.headers, SLICE("content-type"), GRPC_TYPE);
-    add(&h.headers, SLICE("grpc-status"), slice_of(status, (size_t)n));
-    add(&h.headers, SLICE("grpc-message"), slice_of(message, (size_t)m));
-    if (x->head_out) {
+    add_fault(&h.headers, f, x->head_out);
+    if (x->head_out)
         exchange_send_trailers(x, &h.headers);
-        return;
-    }
-    add(&h.headers, SLICE(FAULT_HEADER), row->name);
-    exchange_send_head(x, &h, true);
+    else
+        exchange_send_head(x, &h, true);
 }

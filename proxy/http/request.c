@@ -116,6 +116,8 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         target_unref(t);
         return;
     }
+    if (grpc_is(r->head)) /* messages come when there is something to say */
+        exchange_be_patient(x);
     if (head->method_id == HTTP_CONNECT) {
         request_fault(r, FAULT_CONNECT_REFUSED);
         return;
