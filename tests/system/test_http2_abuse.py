@@ -172,7 +172,7 @@ def test_too_many_streams_of_one_that_knows(abused):
 
 def ask_and_never_read(client, count):
     """For 4 MiB, so often: what comes as far as the proxies is no more than the
-    window of the connection to the application, 2 MiB."""
+    window of the connection to the application, 16 MiB."""
     client.begin({INITIAL_WINDOW: 0}, window=0)
     client.send(b"".join(client.head(1 + 2 * n, fields(path="/large"))
                          for n in range(count)))
@@ -180,7 +180,7 @@ def ask_and_never_read(client, count):
 
 def test_windows_that_never_open(abused):
     """The proxy gives them up."""
-    with abused(body_timeout="1s", growth=16 << 20) as client:
+    with abused(body_timeout="1s", growth=40 << 20) as client:
         ask_and_never_read(client, 16)
         while len(client.resets) < 16:
             client.until_frame(lambda f: f.kind == RST_STREAM)
