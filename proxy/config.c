@@ -128,6 +128,11 @@ static enum status check(const struct config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "64Ki <= stream-window <= stream-window-max <= "
                          "link-window <= 2Gi must hold");
+    if (c->connection_window < c->stream_window_max ||
+        c->connection_window > INT32_MAX)
+        return error_set(e, ERR_INVALID,
+                         "stream-window-max <= connection-window <= 2Gi must "
+                         "hold");
     if (c->body_window < 16384 || c->body_window > 1 << 30)
         return error_set(e, ERR_INVALID, "body-window: from 16Ki to 1Gi");
     if (c->replay_bytes > 192 * 1024)

@@ -405,16 +405,21 @@ static void set_limits(struct worker *w)
     w->http.max_streams = (uint32_t)c->max_streams;
     w->http.stream_window = (uint32_t)c->stream_window;
     w->http.stream_window_max = (uint32_t)c->stream_window_max;
-    w->http.session_window = (uint32_t)c->link_window;
+    w->http.session_window = (uint32_t)c->connection_window;
     w->http.max_resets = (uint32_t)c->max_resets;
     w->http.max_controls = (uint32_t)c->max_controls;
     w->up.app_limits = w->http;
     w->up.app_limits.idle_timeout = c->pool_idle;
+    /* Its streams are of many clients, of whom some may not read. */
+    w->up.app_limits.session_window = (uint32_t)c->link_window;
     /* A proxy adds fields of its own: the next one must take them. */
     w->inbound_link = w->http;
     w->inbound_link.head_bytes += 4096;
     w->inbound_link.max_headers += 8;
     w->inbound_link.idle_timeout = 2 * c->link_idle;
+    w->inbound_link.session_window = (uint32_t)c->link_window;
+    /* So are those of a link, whose deadlines may end in one moment. */
+    w->inbound_link.max_resets *= 10;
     w->link_limits = w->inbound_link;
     w->max_connections = (uint32_t)(c->max_connections / c->workers);
     w->max_requests = (uint32_t)(c->max_requests / c->workers);

@@ -18,7 +18,7 @@ static struct log_area area = LOG_AREA("rotation");
 static struct log log_ = {&area, 0};
 
 enum { PATCH_MAX = 1 << 20, PART_MAX = 256 << 10, NAMES_MAX = 400 };
-#define RETRY (10 * NSEC_PER_SEC)
+#define RETRY (30 * NSEC_PER_SEC)
 
 static const struct {
     const char *log, *reason, *note;
@@ -68,14 +68,6 @@ static enum root_step decide(struct rotation *r, const struct root_state *s)
                      r->behind == 0);
 }
 
-static void later(struct rotation *r, const char *why)
-{
-    log_warn(&log_, "root not rotated, tried again",
-             "secret=%s/%s why=" LOG_QUOTED, r->ns, r->name,
-             FMT(slice_str(why)));
-    r->retry = loop_now(kube_loop(r->kube)) + RETRY;
-}
-
 static void post_event(struct rotation *r, bool warning, const char *reason,
                        const char *note)
 {
@@ -88,6 +80,15 @@ static void post_event(struct rotation *r, bool warning, const char *reason,
 
     kube_events_post(r->opt.events, &on, warning, slice_str(reason),
                      slice_str(note));
+}
+
+static void later(struct rotation *r, const char *why)
+{
+    log_warn(&log_, "root not rotated, tried again",
+             "secret=%s/%s why=" LOG_QUOTED, r->ns, r->name,
+             FMT(slice_str(why)));
+    post_event(r, true, "RootNotRotated", why);
+    r->retry = loop_now(kube_loop(r->kube)) + RETRY;
 }
 
 /* --- the patch --- */

@@ -10,7 +10,7 @@ struct word {
  * A value that is not here says nothing: the bytes decide. (Treating unknown
  * values as opaque would silently switch off routes.) */
 static const struct word words[] = {
-    {SLICE_INIT("http"), PROTOCOL_HTTP1},
+    {SLICE_INIT("http"), PROTOCOL_HTTP},
     {SLICE_INIT("http1"), PROTOCOL_HTTP1},
     {SLICE_INIT("http/1.1"), PROTOCOL_HTTP1},
     {SLICE_INIT("kubernetes.io/ws"), PROTOCOL_HTTP1},
@@ -20,7 +20,7 @@ static const struct word words[] = {
     {SLICE_INIT("h2c"), PROTOCOL_HTTP2},
     {SLICE_INIT("kubernetes.io/h2c"), PROTOCOL_HTTP2},
     {SLICE_INIT("grpc"), PROTOCOL_GRPC},
-    {SLICE_INIT("grpc-web"), PROTOCOL_HTTP1},
+    {SLICE_INIT("grpc-web"), PROTOCOL_HTTP},
     {SLICE_INIT("https"), PROTOCOL_TLS},
     {SLICE_INIT("tls"), PROTOCOL_TLS},
     {SLICE_INIT("kubernetes.io/wss"), PROTOCOL_TLS},

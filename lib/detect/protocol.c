@@ -129,6 +129,13 @@ static enum detected detect_request(slice s)
     return detect_http1(s);
 }
 
+enum detected protocol_detect_http(slice first)
+{
+    enum detected d = detect_http2(first);
+
+    return d == DETECTED_OPAQUE ? DETECTED_HTTP1 : d;
+}
+
 enum detected protocol_detect(slice first)
 {
     slice s = slice_sub(first, 0, DETECT_MAX);

@@ -25,5 +25,7 @@ enum { DETECT_MAX = 8192 }; /* the longest line whose end is waited for */
 const char *detected_name(enum detected d);
 
 enum detected protocol_detect(slice first);
+/* Of what is declared to be HTTP: NEED_MORE, HTTP2, or HTTP1 for all else. */
+enum detected protocol_detect_http(slice first);
 
 #endif

@@ -14,16 +14,19 @@ struct http_conn_events {
     /* Server: a request is about to be delivered. The owner calls exchange_own
      * here; on_head follows at once. */
     void (*on_exchange)(struct http_conn *c, struct exchange *x);
-    /* Client: it can (again) carry a new exchange. May be NULL. */
+    /* Client: it can (again) carry a new exchange; of HTTP/2 outside of links also
+     * when the server says how many. May be NULL. */
     void (*on_ready)(struct http_conn *c);
     /* It will carry no new exchange (GOAWAY, Connection: close); those running go
      * on. May be NULL. */
     void (*on_draining)(struct http_conn *c);
     /* Server: the peer's message was refused before it became an exchange
-     * (malformed, over a limit, too slow). Gives fields to add to the answer, or
+     * (malformed, over a limit, too slow). `asked`: its head as far as it was
+     * read, or NULL; only for the kind of the answer. Gives fields to add to the answer, or
      * NULL; they borrow until the call returns to the loop. May be NULL. */
-    const struct headers *(*on_refused)(struct http_conn *c, unsigned status,
-                                        const char *why);
+    const struct headers *(*on_refused)(struct http_conn *c,
+                                        const struct head *asked,
+                                        unsigned status, const char *why);
     /* It ended; its exchanges were told before. Last event; memory ends by itself
      * after the pass: the owner forgets its pointer. */
     void (*on_closed)(struct http_conn *c, enum status why);
@@ -63,6 +66,18 @@ struct http_conn *h2_server_new(struct loop *l, struct stream *s,
 struct http_conn *h2_client_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim,
                                 const struct http_conn_events *ev, void *owner);
+
+/* The same between two proxies of the mesh: upgrades, and the version that the
+ * client behind it speaks, travel along (h2_head.c). On other connections what
+ * looks like that is an ordinary field. */
+struct http_conn *h2_link_server_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim, slice first,
+                                     const struct http_conn_events *ev,
+                                     void *owner);
+struct http_conn *h2_link_client_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim,
+                                     const struct http_conn_events *ev,
+                                     void *owner);
 
 /* Client: a new exchange on it, or NULL (busy, draining, stream limit). The
  * caller owns it with exchange_own and sends the head in the same pass. */

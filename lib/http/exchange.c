@@ -11,7 +11,7 @@ const char *reset_why_name(enum reset_why why)
         [RESET_CANCELED] = "canceled", [RESET_REFUSED] = "refused",
         [RESET_STALE] = "stale",       [RESET_CONNECTION] = "connection",
         [RESET_TIMEOUT] = "timeout",   [RESET_PROTOCOL] = "protocol",
-        [RESET_LIMIT] = "limit",
+        [RESET_LIMIT] = "limit",       [RESET_TOO_LARGE] = "too-large",
     };
     return names[why];
 }

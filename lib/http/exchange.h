@@ -52,8 +52,9 @@ enum reset_why {
                          send again what is idempotent) */
     RESET_CONNECTION, /* the connection broke while it ran */
     RESET_TIMEOUT,
-    RESET_PROTOCOL, /* the peer's message was refused */
-    RESET_LIMIT,    /* the peer's message was over a limit */
+    RESET_PROTOCOL,  /* the peer's message was refused */
+    RESET_LIMIT,     /* the peer's message was over a limit */
+    RESET_TOO_LARGE, /* our head is over the peer's: nothing was sent */
     RESET_WHYS,
 };
 /* "canceled", "refused" ... */
@@ -95,6 +96,7 @@ struct exchange {
     bool tunnel;            /* after 101 or CONNECT 2xx */
     bool over;
     bool rest_wanted;             /* see exchange_keep_rest */
+    bool patient;                 /* see exchange_be_patient */
     bool is_head_request;         /* HEAD: the response has no body */
     bool connect;                 /* CONNECT or upgrade was asked */
     bool upgrade;                 /* the latter: only 101 grants it */
@@ -129,6 +131,12 @@ void exchange_consumed(struct exchange *x, size_t n);
 static inline void exchange_keep_rest(struct exchange *x)
 {
     x->rest_wanted = true;
+}
+/* SERVER: the request may rest for as long as it likes before it is answered: it
+ * is one side of a conversation. */
+static inline void exchange_be_patient(struct exchange *x)
+{
+    x->patient = true;
 }
 /* SERVER: or not any more. The peer hears that it may stop, once the response
  * has left (RFC 9112 section 9.6, RFC 9113 section 8.1). */

@@ -258,7 +258,7 @@ void h1_refuse_peer(struct h1_conn *h, unsigned status, const char *why)
         return;
     }
     if (h->c.events->on_refused)
-        fields = h->c.events->on_refused(&h->c, status, why);
+        fields = h->c.events->on_refused(&h->c, NULL, status, why);
     if (h->c.closed)
         return;
     hx = h->x;

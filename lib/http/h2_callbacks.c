@@ -7,7 +7,7 @@
  * still owed is given back to the session, or its window would leak away. A
  * stream that moves much gets a larger window.
  *
- * Floods: resets (the peer's, and those its frames make us send) and control
+ * Floods: hasty resets (the peer's, and those its frames make us send) and control
  * frames are counted by the second; over the limit the session ends with
  * ENHANCE_YOUR_CALM. nghttp2 itself bounds queued acknowledgements,
  * CONTINUATION frames and HPACK. */
@@ -16,11 +16,11 @@
 #include "lib/http/h2_conn.h"
 
 enum { BLOCK_KEEP = 4096 }; /* bytes of a field block's buffer */
+static const int64_t HASTY = 10 * NSEC_PER_MSEC;
 
 /* ---- floods ---- */
 
-/* Tells the peer why, then closes: after the library has returned. */
-static void doom(struct h2_conn *h, uint32_t code)
+void h2_doom(struct h2_conn *h, uint32_t code)
 {
     if (h->failing)
         return;
@@ -37,7 +37,7 @@ static void count(struct h2_conn *h, uint32_t *counter, uint32_t limit)
         h->resets = h->controls = 0;
     }
     if (++*counter > limit)
-        doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
+        h2_doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* ---- field blocks ---- */
@@ -110,6 +110,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f,
     s->id = f->hd.stream_id;
     nghttp2_session_set_stream_user_data(ng, s->id, s);
     h->c.events->on_exchange(&h->c, &s->x);
+    if (h->c.draining && !h->notice_said)
+        h2_say_notice(h);
     return 0;
 }
 
@@ -136,9 +138,13 @@ static void refuse_stream(struct h2_conn *h, struct h2_stream *s,
 /* A request head over our limits: say so, as HTTP/1 does. */
 static void answer_too_large(struct h2_conn *h, struct h2_stream *s)
 {
+    struct header partial[HTTP_HEADERS_MAX];
+    struct head asked = {.headers = {.at = partial, .cap = HTTP_HEADERS_MAX}};
     const struct headers *fields = NULL;
+    bool known = h2_head_request(h->block, h->link, &asked) == OK;
     if (h->c.events->on_refused)
-        fields = h->c.events->on_refused(&h->c, 431, "fields too large");
+        fields = h->c.events->on_refused(&h->c, known ? &asked : NULL, 431,
+                                         "fields too large");
     struct header storage[8];
     struct head head;
     head_init_response(&head, 431, storage, 8);
@@ -148,7 +154,7 @@ static void answer_too_large(struct h2_conn *h, struct h2_stream *s)
             break;
     nghttp2_nv nv[H2_NV_MAX];
     struct h2_scratch scratch;
-    size_t n = h2_nv_response(&head, nv, &scratch);
+    size_t n = h2_nv_response(&head, h->link, nv, &scratch);
     nghttp2_submit_response(h->ng, s->id, nv, n, NULL);
     if (s->x.events)
         exchange_broke(&s->x, RESET_LIMIT);
@@ -163,8 +169,14 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         answer_too_large(h, s);
         return;
     }
-    if (h2_head_request(h->block, &head)) {
+    if (!h->link) /* there it was done */
+        h2_join_cookies(h->block);
+    if (h2_head_request(h->block, h->link, &head)) {
         refuse_stream(h, s, RESET_PROTOCOL);
+        return;
+    }
+    if (head.upgrade && !h->link && h2_websocket_ask(s, &head)) {
+        refuse_stream(h, s, RESET_LIMIT);
         return;
     }
     if (!head.upgrade) {
@@ -200,7 +212,7 @@ static void got_response(struct h2_conn *h, struct h2_stream *s, bool end)
         refuse_stream(h, s, RESET_PROTOCOL);
         return;
     }
-    bool asked = s->upgrade.len || head.status == 426;
+    bool asked = h->link && (s->upgrade.len || head.status == 426);
     if (asked && !h2_head_upgrade_ignored(&head) && s->upgrade.len &&
         head.status >= 200 && head.status < 300) {
         head.status = 101;
@@ -262,6 +274,14 @@ static bool is_control(const nghttp2_frame *f)
     }
 }
 
+/* Rapid resets get round the bound on concurrent streams. A stream that has lived
+ * took its place under it; and those of a client it opened itself. So all calls
+ * of a channel may be given up at once. */
+static bool is_hasty(const struct h2_stream *s)
+{
+    return s->h->c.server && loop_now(s->h->c.loop) - s->x.started < HASTY;
+}
+
 static void got_goaway(struct h2_conn *h)
 {
     if (h->c.draining)
@@ -270,6 +290,17 @@ static void got_goaway(struct h2_conn *h)
     h->goodbye_said = true;
     if (h->c.events->on_draining)
         h->c.events->on_draining(&h->c);
+}
+
+/* There may be room, for the first time or again. */
+static void got_settings(struct h2_conn *h)
+{
+    uint32_t max = nghttp2_session_get_remote_settings(
+        h->ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    h->settings_got = true;
+    if (!h->c.server && !h->link && !h->c.draining && h->c.running < max &&
+        h->c.events->on_ready)
+        h->c.events->on_ready(&h->c);
 }
 
 static void got_end(struct h2_stream *s)
@@ -291,12 +322,15 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         block_end(h);
     if (is_control(f))
         count(h, &h->controls, h->c.limits->max_controls);
-    if (f->hd.type == NGHTTP2_RST_STREAM)
+    if (f->hd.type == NGHTTP2_RST_STREAM && h->c.server && (!s || is_hasty(s)))
         count(h, &h->resets, h->c.limits->max_resets);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);
+    if (f->hd.type == NGHTTP2_SETTINGS && !(f->hd.flags & NGHTTP2_FLAG_ACK))
+        got_settings(h);
     if (!s)
         return 0;
+    s->reset_got |= f->hd.type == NGHTTP2_RST_STREAM;
     if (f->hd.flags & NGHTTP2_FLAG_END_STREAM &&
         (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA))
         s->end_got = true;
@@ -367,6 +401,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code,
     if (!s || h->c.closed)
         return 0;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
+    if (s->end_got || s->reset_got)
+        h2_order_gone(&h->order, id);
     if (s->owed)
         nghttp2_session_consume_connection(ng, s->owed);
     h2_stream_free(s);

@@ -2,7 +2,8 @@
 /* One HTTP/2 session over a stream, either side; nghttp2 does frames, HPACK,
  * windows and the order of DATA.
  *
- * Here: start, drain and end of the connection, the stream below it, time. What
+ * Here: start and end of the connection, the stream below it, time; h2_drain.c
+ * says goodbye. What
  * nghttp2 makes of the input is in h2_callbacks.c, fields are in h2_head.c.
  * Output: see h2_send.c; it leaves in on_fill, while less than H2_BACKLOG bytes
  * wait below, so that what is urgent never stands behind what is large. */
@@ -12,7 +13,6 @@
 #include "lib/base/mem.h"
 
 static const int64_t LOOK_EVERY = 5 * NSEC_PER_SEC;
-static const int64_t GOODBYE_AFTER = 300 * NSEC_PER_MSEC;
 enum { ARENA_MAX = 256 * 1024, SESSION_WINDOW_MIN = 65535 };
 
 static struct h2_conn *self(struct http_conn *c)
@@ -120,10 +120,32 @@ static void close_conn(struct h2_conn *h, enum stream_close how, enum status rc)
 
 /* ---- the stream below ---- */
 
+static ssize_t feed(struct h2_conn *h, slice data)
+{
+    return nghttp2_session_mem_recv(h->ng, (const uint8_t *)data.ptr, data.len);
+}
+
+/* Frame by frame: whether one may come depends on those before. */
+static ssize_t feed_in_order(struct h2_conn *h, slice data)
+{
+    ssize_t n = 0;
+    while (data.len && n >= 0 && !h->c.closed && !h->failing) {
+        uint32_t code;
+        size_t used = h2_order_next(&h->order, data, &code);
+        if (code)
+            h2_doom(h, code);
+        else
+            n = feed(h, slice_sub(data, 0, used));
+        data = slice_sub(data, used, data.len);
+    }
+    return n;
+}
+
 static void receive(struct h2_conn *h, const char *ptr, size_t len)
 {
     h->inside = true;
-    ssize_t n = nghttp2_session_mem_recv(h->ng, (const uint8_t *)ptr, len);
+    ssize_t n = h->c.server ? feed_in_order(h, slice_of(ptr, len))
+                            : feed(h, slice_of(ptr, len));
     h->inside = false;
     if (h->c.closed)
         return;
@@ -202,7 +224,9 @@ static void on_fill(struct stream *s)
         close_conn(h, STREAM_FLUSH, ERR_PROTOCOL);
     else if (!nghttp2_session_want_read(h->ng) &&
              !nghttp2_session_want_write(h->ng))
-        close_conn(h, STREAM_FLUSH, OK);
+        /* It is over; before the peer's SETTINGS because there were none. */
+        close_conn(h, STREAM_FLUSH,
+                   h->settings_got || h->c.draining ? OK : ERR_PROTOCOL);
     else
         maybe_goodbye(h);
 }
@@ -224,8 +248,8 @@ static bool stuck(const struct h2_stream *s, int64_t now, int64_t patience)
 {
     const struct exchange *x = &s->x;
     bool asking = x->head_in && !x->end_in && (!x->connect || x->upgrade);
-    bool owes = x->server && asking && (!x->head_out || x->end_out) &&
-                s->owed == 0;
+    bool waited_for = x->end_out || (!x->head_out && !x->patient);
+    bool owes = x->server && asking && waited_for && s->owed == 0;
     return (s->out.len && now - s->progress >= patience) ||
            (owes && now - s->heard >= patience);
 }
@@ -282,17 +306,6 @@ static void on_timer(struct timer *t)
     look_for_stuck(h, now);
 }
 
-/* Streams that were opened before the peer read our notice have come by now. */
-static void on_goodbye(struct timer *t)
-{
-    struct h2_conn *h = CONTAINER_OF(t, struct h2_conn, goodbye);
-    h->goodbye_said = true;
-    nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(h->ng),
-                          NGHTTP2_NO_ERROR, NULL, 0);
-    h2_wake(h);
-}
-
 /* ---- the connection ---- */
 
 static struct exchange *h2_open(struct http_conn *c)
@@ -304,23 +317,6 @@ static struct exchange *h2_open(struct http_conn *c)
         c->running >= c->limits->max_streams)
         return NULL;
     return &h2_stream_new(h)->x;
-}
-
-static void h2_drain(struct http_conn *c)
-{
-    struct h2_conn *h = self(c);
-    if (c->closed || c->draining)
-        return;
-    c->draining = true;
-    if (c->server) {
-        nghttp2_submit_shutdown_notice(h->ng);
-        timer_set(&c->loop->timers, &h->goodbye,
-                  loop_now(c->loop) + GOODBYE_AFTER);
-    } else {
-        h->goodbye_said = true; /* said with the last exchange: what was opened
-                                   may not have left yet */
-    }
-    h2_wake(h);
 }
 
 static void h2_close(struct http_conn *c, enum status why)
@@ -370,9 +366,13 @@ static nghttp2_session *new_session(struct h2_conn *h)
     if (!cb || nghttp2_option_new(&opt))
         goto out;
     nghttp2_option_set_no_auto_window_update(opt, 1);
-    nghttp2_option_set_no_closed_streams(opt, 1);
-    nghttp2_option_set_peer_max_concurrent_streams(opt,
-                                                   h->c.limits->max_streams);
+    /* What we send was within our limits, or is by what we add a little beyond. */
+    nghttp2_option_set_max_send_header_block_length(
+        opt, 2 * (size_t)h->c.limits->head_bytes + 65536);
+    nghttp2_option_set_no_closed_streams(opt, 1); /* see h2_order.h */
+    if (h->link)                                  /* it is one of ours, too */
+        nghttp2_option_set_peer_max_concurrent_streams(
+            opt, h->c.limits->max_streams);
     int rc = h->c.server ? nghttp2_session_server_new3(&ng, cb, h, opt, &mem)
                          : nghttp2_session_client_new3(&ng, cb, h, opt, &mem);
     if (rc)
@@ -403,7 +403,7 @@ static void send_settings(struct h2_conn *h)
 
 static struct http_conn *h2_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim, bool server,
-                                slice first, const struct http_conn_events *ev,
+                                bool link, const struct http_conn_events *ev,
                                 void *owner)
 {
     struct h2_conn *h = MEM_NEW(struct h2_conn);
@@ -414,37 +414,65 @@ static struct http_conn *h2_new(struct loop *l, struct stream *s,
     h->c.stream = s;
     h->c.limits = lim;
     h->c.server = server;
+    h->link = link;
+    h2_order_init(&h->order);
     h->heard = h->moved = loop_now(l);
     list_init(&h->streams);
     timer_init(&h->timer, on_timer);
-    timer_init(&h->goodbye, on_goodbye);
+    timer_init(&h->goodbye, h2_on_goodbye);
     h->ng = new_session(h);
     if (!h->ng)
         abort(); /* our allocator gave out: as mem_alloc does */
     stream_own(s, &stream_events, h);
     send_settings(h);
     look_later(h);
-    if (first.len) {
-        h->first = mem_str(first);
-        h->first_len = first.len;
-    }
     stream_read(s, true);
     stream_wake(s);
     return &h->c;
+}
+
+static struct http_conn *new_server(struct loop *l, struct stream *s,
+                                    const struct http_limits *lim, slice first,
+                                    bool link,
+                                    const struct http_conn_events *ev,
+                                    void *owner)
+{
+    struct http_conn *c = h2_new(l, s, lim, true, link, ev, owner);
+    if (first.len) {
+        self(c)->first = mem_str(first);
+        self(c)->first_len = first.len;
+    }
+    return c;
 }
 
 struct http_conn *h2_server_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim, slice first,
                                 const struct http_conn_events *ev, void *owner)
 {
-    return h2_new(l, s, lim, true, first, ev, owner);
+    return new_server(l, s, lim, first, false, ev, owner);
 }
 
 struct http_conn *h2_client_new(struct loop *l, struct stream *s,
                                 const struct http_limits *lim,
                                 const struct http_conn_events *ev, void *owner)
 {
-    return h2_new(l, s, lim, false, SLICE_NONE, ev, owner);
+    return h2_new(l, s, lim, false, false, ev, owner);
+}
+
+struct http_conn *h2_link_server_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim, slice first,
+                                     const struct http_conn_events *ev,
+                                     void *owner)
+{
+    return new_server(l, s, lim, first, true, ev, owner);
+}
+
+struct http_conn *h2_link_client_new(struct loop *l, struct stream *s,
+                                     const struct http_limits *lim,
+                                     const struct http_conn_events *ev,
+                                     void *owner)
+{
+    return h2_new(l, s, lim, false, true, ev, owner);
 }
 
 void h2_conn_ping(struct http_conn *c)

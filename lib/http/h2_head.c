@@ -7,11 +7,13 @@
  * fields of ours: the method, if it is not GET; that the request has a body, and
  * its length (how it travels: h2_upgrade.c); the protocol that was granted; that
  * the upgrade was ignored, for an application may answer 200 without a tunnel. */
+#include "lib/base/mem.h"
 #include "lib/http/chars.h"
 #include "lib/http/h1_target.h"
 #include "lib/http/h2_conn.h"
 #include "lib/http/upgrade.h"
 
+#define HTTP2_FIELD SLICE("tulle-http2")
 #define UPGRADE_METHOD SLICE("tulle-upgrade-method")
 #define UPGRADE_BODY SLICE("tulle-upgrade-body")
 #define UPGRADE_PROTOCOL SLICE("tulle-upgrade-protocol")
@@ -115,14 +117,14 @@ static enum status take_upgrade_field(struct head *out, struct header *f)
 
 /* A stream that asks for an upgrade has no Content-Length: its length is that of
  * the tunnel too. */
-static enum status take_upgrade(struct head *out)
+static enum status take_upgrade(struct head *out, bool link)
 {
     if (!slice_eq(upgrade_offer(out->protocol), out->protocol))
         return ERR_PROTOCOL;
     out->upgrade = true;
     out->method = SLICE("GET");
     out->content_length = -1;
-    for (uint32_t i = 0; i < out->headers.len; i++) {
+    for (uint32_t i = 0; link && i < out->headers.len; i++) {
         enum status rc = take_upgrade_field(out, &out->headers.at[i]);
         if (rc)
             return rc;
@@ -149,7 +151,74 @@ static enum status check_target(const struct head *out)
                : ERR_PROTOCOL;
 }
 
-enum status h2_head_request(const struct h2_block *b, struct head *out)
+static bool is_cookie(const struct h2_block *b, uint32_t i)
+{
+    return slice_eq(name_of(b, i), SLICE("cookie"));
+}
+
+static void append(struct h2_block *b, slice text)
+{
+    memcpy(b->bytes + b->len, text.ptr, text.len);
+    b->len += text.len;
+}
+
+/* The crumbs behind one another at the end of the block's bytes. */
+static struct h2_field gather_cookies(struct h2_block *b, size_t room)
+{
+    struct h2_field all = {.name_len = (uint32_t)SLICE("cookie").len};
+    if (b->len + room > b->cap) {
+        b->cap = b->len + room;
+        b->bytes = mem_resize(b->bytes, b->cap);
+    }
+    all.name = (uint32_t)b->len;
+    append(b, SLICE("cookie"));
+    all.value = (uint32_t)b->len;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (!is_cookie(b, i))
+            continue;
+        if (b->len > all.value)
+            append(b, SLICE("; "));
+        append(b, value_of(b, i));
+    }
+    all.value_len = (uint32_t)b->len - all.value;
+    return all;
+}
+
+void h2_join_cookies(struct h2_block *b)
+{
+    size_t room = SLICE("cookie").len;
+    uint32_t crumbs = 0, kept = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        if (is_cookie(b, i)) {
+            crumbs++;
+            room += b->fields[i].value_len + SLICE("; ").len;
+        }
+    if (crumbs < 2)
+        return;
+    struct h2_field all = gather_cookies(b, room);
+    for (uint32_t i = 0; i < b->count; i++)
+        if (!is_cookie(b, i))
+            b->fields[kept++] = b->fields[i];
+    b->fields[kept++] = all;
+    b->count = kept;
+}
+
+/* On a link the version is that of the client behind it. */
+static bool took_version(struct head *out)
+{
+    bool http2 = false;
+    for (uint32_t i = 0; i < out->headers.len; i++) {
+        struct header *f = &out->headers.at[i];
+        if (!slice_eq(f->name, HTTP2_FIELD))
+            continue;
+        f->hop = true;
+        http2 = true;
+    }
+    return http2;
+}
+
+enum status h2_head_request(const struct h2_block *b, bool link,
+                            struct head *out)
 {
     uint32_t i = 0;
     out->content_length = -1;
@@ -164,10 +233,11 @@ enum status h2_head_request(const struct h2_block *b, struct head *out)
     if (rc)
         return rc;
     if (out->protocol.len) {
-        rc = take_upgrade(out);
+        rc = take_upgrade(out, link);
         if (rc)
             return rc;
     }
+    out->http2 = !link || took_version(out);
     out->method_id = (uint8_t)http_method_id(out->method);
     return check_target(out);
 }
@@ -254,7 +324,7 @@ static void put_length(nghttp2_nv *nv, size_t *n, const struct head *h,
     put(nv, n, SLICE("content-length"), slice_of(scratch->length, (size_t)len));
 }
 
-size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+size_t h2_nv_request(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
                      struct h2_scratch *scratch)
 {
     size_t n = 0;
@@ -274,6 +344,8 @@ size_t h2_nv_request(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
         put(nv, &n, UPGRADE_METHOD, h->method);
     if (h->te_trailers)
         put(nv, &n, SLICE("te"), SLICE("trailers"));
+    if (link && h->http2)
+        put(nv, &n, HTTP2_FIELD, SLICE("1"));
     put_fields(nv, &n, &h->headers);
     return n;
 }
@@ -294,7 +366,7 @@ size_t h2_nv_upgrade_body(nghttp2_nv nv[H2_NV_MAX], size_t n,
     return n;
 }
 
-size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
+size_t h2_nv_response(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
                       struct h2_scratch *scratch)
 {
     size_t n = 0;
@@ -305,7 +377,7 @@ size_t h2_nv_response(const struct head *h, nghttp2_nv nv[H2_NV_MAX],
     put(nv, &n, SLICE(":status"), slice_of(scratch->status, 3));
     if (status >= 200 && status != 204 && h->status != 101)
         put_length(nv, &n, h, scratch);
-    if (h->protocol.len)
+    if (link && h->protocol.len)
         put(nv, &n, UPGRADE_PROTOCOL, h->protocol);
     put_fields(nv, &n, &h->headers);
     return n;

@@ -58,6 +58,17 @@ static void broken(struct h2_stream *s)
     h2_wake(s->h);
 }
 
+/* Over what the peer takes (RFC 9113 section 6.5.2): it might end the connection,
+ * which others use, too. */
+static bool too_large(const struct h2_conn *h, const nghttp2_nv *nv, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += nv[i].namelen + nv[i].valuelen + 32;
+    return sum > nghttp2_session_get_remote_settings(
+                     h->ng, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+}
+
 static void send_request(struct h2_stream *s, const struct head *head, bool end)
 {
     struct h2_conn *h = s->h;
@@ -65,7 +76,7 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     struct h2_scratch scratch;
     nghttp2_data_provider body = {.source = {.ptr = s},
                                   .read_callback = h2_read_data};
-    size_t n = h2_nv_request(head, nv, &scratch);
+    size_t n = h2_nv_request(head, h->link, nv, &scratch);
 
     if (head->upgrade && arena_copy(&s->x.arena, head->protocol, &s->upgrade)) {
         exchange_broke(&s->x, RESET_LIMIT);
@@ -74,6 +85,11 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     }
     if (head->upgrade && !end)
         n = h2_nv_upgrade_body(nv, n, head, &scratch);
+    if (!h->link && too_large(h, nv, n)) {
+        exchange_broke(&s->x, RESET_TOO_LARGE);
+        h2_stream_free(s);
+        return;
+    }
     s->pieces = head->upgrade && !end;
     bool alone = end && !head->upgrade; /* else the stream stays open */
     int32_t id = nghttp2_submit_request(h->ng, NULL, nv, n,
@@ -88,30 +104,60 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     h2_wake(h);
 }
 
-static void send_response(struct h2_stream *s, const struct head *head,
-                          bool end)
+/* What a client of plain HTTP/2 must be told otherwise: of a WebSocket without its
+ * proof, which must be right; and that it did not get one, where any 2xx would mean
+ * that it did. False when there is nothing true to tell. */
+static bool say_truth(const struct h2_stream *s, const struct head *head,
+                      struct head *to, struct header fields[HTTP_HEADERS_MAX])
+{
+    *to = *head;
+    to->headers.at = fields;
+    to->headers.cap = HTTP_HEADERS_MAX;
+    memcpy(fields, head->headers.at, head->headers.len * sizeof *fields);
+    if (head->status == 101)
+        return h2_websocket_granted(s, &to->headers);
+    if (head->status >= 200 && head->status < 300)
+        to->status = 502;
+    return true;
+}
+
+static int submit_response(struct h2_stream *s, const struct head *head,
+                           bool end)
 {
     nghttp2_nv nv[H2_NV_MAX];
     struct h2_scratch scratch;
     nghttp2_data_provider body = {.source = {.ptr = s},
                                   .read_callback = h2_read_data};
-    size_t n = h2_nv_response(head, nv, &scratch);
-    int rc;
+    size_t n = h2_nv_response(head, s->h->link, nv, &scratch);
+
+    if (s->h->link && s->x.head_out && s->x.upgrade && !s->x.tunnel)
+        n = h2_nv_upgrade_ignored(nv, n);
+    if (s->x.head_out)
+        return nghttp2_submit_response(s->h->ng, s->id, nv, n,
+                                       end ? NULL : &body);
+    return nghttp2_submit_headers(s->h->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv,
+                                  n, NULL);
+}
+
+static void send_response(struct h2_stream *s, const struct head *head,
+                          bool end)
+{
+    struct header fields[HTTP_HEADERS_MAX];
+    struct head truth;
+    bool ok = true;
+
     if (!s->x.head_out && s->hints == H2_HINTS)
         return; /* no credit is asked for them: this is the bound */
     s->hints += !s->x.head_out;
-    if (s->x.head_out && s->x.upgrade && !s->x.tunnel)
-        n = h2_nv_upgrade_ignored(nv, n);
-    if (s->x.head_out)
-        rc = nghttp2_submit_response(s->h->ng, s->id, nv, n,
-                                     end ? NULL : &body);
-    else
-        rc = nghttp2_submit_headers(s->h->ng, NGHTTP2_FLAG_NONE, s->id, NULL,
-                                    nv, n, NULL);
-    if (rc)
+    if (s->x.upgrade && !s->h->link) {
+        ok = say_truth(s, head, &truth, fields);
+        head = &truth;
+    }
+    ok = ok && submit_response(s, head, end) == 0;
+    if (!ok)
         broken(s);
     h2_wake(s->h);
-    if (!rc && s->x.upgrade && s->x.tunnel)
+    if (ok && s->x.upgrade && s->x.tunnel)
         h2_upgrade_granted(s);
 }
 

@@ -81,6 +81,8 @@ struct head {
     slice reason; /* HTTP/1 only, may be empty */
     /* both */
     uint8_t minor;   /* HTTP/1.x: x; 1 for HTTP/2 */
+    bool http2;      /* request: its client speaks HTTP/2, and so should who
+                        gets it, where nothing else is known of that */
     bool keep_alive; /* the connection may carry another exchange */
     bool chunked;    /* HTTP/1 framing */
     bool upgrade;    /* asks for, or with 101 grants, another protocol */

@@ -152,7 +152,7 @@ static void on_handshake(void *arg, enum status rc, struct stream *s,
     }
     move(l, LINK_UP);
     log_debug(&l->log, "up", "group=%s resumed=%d", peer->group, peer->resumed);
-    l->conn = h2_client_new(l->loop, s, l->opt.limits, &conn_events, l);
+    l->conn = h2_link_client_new(l->loop, s, l->opt.limits, &conn_events, l);
     int64_t not_after = peer->not_after;
     struct tls_identity *own = tls_settings_identity(l->opt.tls);
     if (own && tls_identity_not_after(own) < not_after)

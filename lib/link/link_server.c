@@ -23,9 +23,11 @@ static void on_exchange(struct http_conn *c, struct exchange *x)
     s->events->on_exchange(s, x);
 }
 
-static const struct headers *on_refused(struct http_conn *c, unsigned status,
-                                        const char *why)
+static const struct headers *on_refused(struct http_conn *c,
+                                        const struct head *asked,
+                                        unsigned status, const char *why)
 {
+    (void)asked; /* who asked through the other proxy is answered there */
     struct link_server *s = c->owner;
     return s->events->on_refused ? s->events->on_refused(s, status, why) : NULL;
 }
@@ -62,8 +64,8 @@ struct link_server *link_serve(struct loop *loop, struct stream *tls,
     s->events = ev;
     s->owner = owner;
     s->peer = tls_stream_peer(tls);
-    s->conn = h2_server_new(loop, tls, opt->limits, SLICE_NONE, &conn_events,
-                            s);
+    s->conn = h2_link_server_new(loop, tls, opt->limits, SLICE_NONE,
+                                 &conn_events, s);
     s->pulse.on_dead = on_dead;
     s->pulse.on_expired = on_expired;
     s->pulse.on_ended = on_dead;

@@ -7,9 +7,10 @@
 #include "lib/base/mem.h"
 
 static const char *const protocol_names[PROTOCOLS] = {
-    [PROTOCOL_DETECT] = "detect", [PROTOCOL_HTTP1] = "http/1",
-    [PROTOCOL_HTTP2] = "http/2",  [PROTOCOL_GRPC] = "grpc",
-    [PROTOCOL_TLS] = "tls",       [PROTOCOL_OPAQUE] = "opaque",
+    [PROTOCOL_DETECT] = "detect", [PROTOCOL_HTTP] = "http",
+    [PROTOCOL_HTTP1] = "http/1",  [PROTOCOL_HTTP2] = "http/2",
+    [PROTOCOL_GRPC] = "grpc",     [PROTOCOL_TLS] = "tls",
+    [PROTOCOL_OPAQUE] = "opaque",
 };
 
 static const char *const kind_names[VIEW_KINDS] = {

@@ -12,6 +12,7 @@
 /* What a port speaks. */
 enum protocol {
     PROTOCOL_DETECT, /* undeclared: look at the bytes */
+    PROTOCOL_HTTP,   /* of the version that the client speaks */
     PROTOCOL_HTTP1,
     PROTOCOL_HTTP2,
     PROTOCOL_GRPC,
@@ -19,8 +20,16 @@ enum protocol {
     PROTOCOL_OPAQUE, /* TCP, also server-first */
     PROTOCOLS,
 };
-const char *protocol_name(enum protocol p); /* "detect", "http/1", ... */
+const char *protocol_name(enum protocol p); /* "detect", "http", ... */
 CHECKED enum status protocol_parse(slice name, enum protocol *out);
+static inline bool protocol_may_be_http1(enum protocol p)
+{
+    return p == PROTOCOL_HTTP || p == PROTOCOL_HTTP1;
+}
+static inline bool protocol_is_http(enum protocol p)
+{
+    return p >= PROTOCOL_HTTP && p <= PROTOCOL_GRPC;
+}
 
 enum view_kind {
     VIEW_WORKLOAD,    /* the proxy's own pod; key "" */
@@ -44,7 +53,8 @@ struct workload_port {
 };
 
 /* A probe that the kubelet sends in plaintext: strict mode lets it in from the
- * node's address, HTTP as a GET of exactly this, gRPC to the whole port. */
+ * node's address, HTTP as a GET of exactly this, gRPC as a call of its
+ * health service. */
 struct workload_probe {
     uint16_t port;
     bool grpc;

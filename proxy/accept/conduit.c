@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
 #include "lib/detect/protocol.h"
+#include "proxy/http/grpc.h"
 #include "proxy/http/request.h"
 #include "proxy/tcp/relay.h"
 #include "proxy/upstream/open_stream.h"
@@ -57,6 +58,7 @@ struct conduit {
     char *first;
     size_t first_len;
     bool input_ended, told_open;
+    bool draining; /* was told before anything was served */
     conduit_tls_fn *on_tls;
     struct timer timer;
     struct dialling *dialling;
@@ -141,13 +143,14 @@ static void on_exchange(struct http_conn *hc, struct exchange *x)
 }
 
 static const struct headers *on_http_refused(struct http_conn *hc,
+                                             const struct head *asked,
                                              unsigned status, const char *why)
 {
     struct conduit *c = hc->owner;
     enum fault f = fault_of_status(status);
     log_debug(&c->log, "bad message", "status=%u why=\"%s\"", status, why);
     telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
-    return fault_fields(f);
+    return asked && grpc_is(asked) ? grpc_fault_fields(f) : fault_fields(f);
 }
 
 static void on_http_closed(struct http_conn *hc, enum status why)
@@ -164,18 +167,19 @@ static const struct http_conn_events http_events = {
     .on_closed = on_http_closed,
 };
 
-static void serve(struct conduit *c)
+static void serve(struct conduit *c, bool http2)
 {
     struct worker *w = c->conn.worker;
     drop_dialling(c);
     timer_stop(&w->loop.timers, &c->timer);
     move(c, C_SERVING);
     tell_open(c);
-    c->http = h1_server_new(&w->loop, c->down, &w->http,
-                            slice_of(c->first, c->first_len), &http_events, c);
+    c->http = (http2 ? h2_server_new : h1_server_new)(
+        &w->loop, c->down, &w->http, slice_of(c->first, c->first_len),
+        &http_events, c);
     mem_free(c->first);
     c->first = NULL;
-    if (w->draining)
+    if (w->draining || c->draining)
         http_conn_drain(c->http);
 }
 
@@ -352,6 +356,26 @@ static void give_back(struct conduit *c)
     end(c);
 }
 
+static void drop(struct conduit *c, enum fault f)
+{
+    telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
+    stream_close(c->down, STREAM_NOW);
+    end(c);
+}
+
+/* What has come so far is all that there is to go by. */
+static void decide(struct conduit *c)
+{
+    if (!protocol_is_http(target_protocol(c->target))) {
+        go_opaque(c);
+    } else if (c->input_ended) { /* before there was a request */
+        stream_close(c->down, STREAM_NOW);
+        end(c);
+    } else {
+        serve(c, false);
+    }
+}
+
 static void peek(struct conduit *c)
 {
     slice first = slice_of(c->first, c->first_len);
@@ -360,41 +384,40 @@ static void peek(struct conduit *c)
         give_back(c);
         return;
     }
-    if (p == PROTOCOL_HTTP1) {
-        serve(c);
-        return;
-    }
-    if (p != PROTOCOL_DETECT) {
+    if (p != PROTOCOL_DETECT && !protocol_is_http(p)) {
         go_opaque(c);
         return;
     }
-    switch (protocol_detect(first)) {
+    switch (protocol_may_be_http1(p) ? protocol_detect_http(first)
+                                     : protocol_detect(first)) {
     case DETECTED_NEED_MORE:
         if (c->input_ended)
-            go_opaque(c);
+            decide(c);
         return; /* a timer runs */
     case DETECTED_HTTP1:
-        serve(c);
+        serve(c, false);
+        return;
+    case DETECTED_HTTP2:
+        serve(c, true);
         return;
     default:
-        go_opaque(c);
+        if (p == PROTOCOL_DETECT)
+            go_opaque(c);
+        else /* what is declared as HTTP/2 has no words for this */
+            drop(c, FAULT_BAD_REQUEST);
     }
 }
 
 static void on_timer(struct timer *t)
 {
     struct conduit *c = CONTAINER_OF(t, struct conduit, timer);
-    if (c->first_len) { /* too little to be HTTP in all that time */
-        go_opaque(c);
+    if (c->first_len) { /* too little to tell, in all that time */
+        decide(c);
         return;
     }
-    if (c->state == C_EARLY) { /* connected, and nobody ever spoke */
-        stream_close(c->down, STREAM_NOW);
+    if (c->state == C_EARLY || protocol_is_http(target_protocol(c->target))) {
+        stream_close(c->down, STREAM_NOW); /* nobody ever spoke */
         end(c);
-        return;
-    }
-    if (target_protocol(c->target) == PROTOCOL_HTTP1) {
-        serve(c);
         return;
     }
     telemetry_count(c->conn.worker->telemetry, COUNTER_DETECT_TIMEOUTS);
@@ -446,8 +469,13 @@ static const struct stream_events peek_events = {
 static void on_drain(struct connection *conn)
 {
     struct conduit *c = CONTAINER_OF(conn, struct conduit, conn);
+    c->draining = true;
     if (c->http)
         http_conn_drain(c->http);
+    /* Who has not spoken yet may be about to. */
+    else if (c->state == C_PEEKING && !c->first_len &&
+             protocol_is_http(target_protocol(c->target)))
+        arm(c, UNDECIDED);
 }
 
 static void on_close(struct connection *conn)
@@ -478,7 +506,7 @@ static struct conduit *new_conduit(struct stream *s,
     c->conn.close = on_close;
     timer_init(&c->timer, on_timer);
     c->conn.plaintext = opt->target->inbound && !opt->target->secured &&
-                        !opt->target->exempt;
+                        !opt->target->probes_only;
     connection_add(&c->conn, w, opt->target->inbound);
     stream_own(s, &peek_events, c);
     return c;
@@ -492,12 +520,15 @@ void conduit_start(struct stream *s, const struct conduit_options *opt)
     if (opt->first.len)
         keep(c, opt->first.ptr, opt->first.len);
     bool silent = !c->first_len && !c->input_ended;
-    if (silent && (p == PROTOCOL_DETECT || c->on_tls)) {
-        arm(c, p == PROTOCOL_HTTP1 ? config->http_idle_timeout : opt->silence);
+    bool http = protocol_is_http(p);
+    if (http && !c->on_tls)
+        tell_open(c); /* it will be served, whichever version it is */
+    if (silent && (p == PROTOCOL_DETECT || http || c->on_tls)) {
+        arm(c, http ? config->http_idle_timeout : opt->silence);
         stream_read(s, true);
         return;
     }
-    if (!c->input_ended && p == PROTOCOL_DETECT)
+    if (!c->input_ended && (p == PROTOCOL_DETECT || http))
         stream_read(s, true);
     peek(c);
 }

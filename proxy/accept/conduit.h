@@ -2,8 +2,8 @@
 /* One accepted byte stream on its way: what does it speak? Then either its
  * requests are served, or it is joined to an endpoint.
  *
- *   peeking --HTTP/1--------------------------> serving
- *      |  \--other, or declared--> dialling --> relaying
+ *   peeking --HTTP----------------------------> serving
+ *      |  \--other, also declared--> dialling --> relaying
  *      +--silent--> early (dialled meanwhile) --^  (or serving, if HTTP comes)
  *
  * Early: whoever speaks first, the client or who was dialled, decides.

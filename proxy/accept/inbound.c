@@ -76,21 +76,20 @@ static void go_plain(struct inbound *in, bool input_ended)
     struct worker *w = in->conn.worker;
     struct stream *s = in->s;
     bool strict = worker_strict(w);
-    enum exemption exempt = strict ? node_exemption(w, in->port, &in->client)
-                                   : EXEMPT_NOTHING;
-    if (strict && !exempt) {
+    bool probes_only = strict && node_may_probe(w, in->port, &in->client);
+    if (strict && !probes_only) {
         log_info(&in->log, "plaintext refused: mTLS is strict", "");
         telemetry_count(w->telemetry, COUNTER_PLAINTEXT_REFUSED);
         stream_close(s, STREAM_RESET);
         end(in);
         return;
     }
-    if (!in->again && !exempt)
+    if (!in->again && !probes_only)
         telemetry_count(w->telemetry, COUNTER_PLAINTEXT_ACCEPTED);
     stream_read(s, false);
     struct target *t = target_inbound(w, &in->app, in->port, SLICE_NONE, false,
                                       &in->client);
-    t->exempt = exempt;
+    t->probes_only = probes_only;
     struct conduit_options opt = {
         .target = t,
         .silence = 0, /* we have waited already */

@@ -11,10 +11,11 @@
 /* Is it an address of the pod's node? `v` may be NULL. */
 bool node_has(const struct workload_view *v, const struct pod *pod,
               const struct address *client);
-/* For a plaintext connection from `client` to a port of the pod. */
-enum exemption node_exemption(const struct worker *w, uint16_t port,
-                              const struct address *client);
-/* Is it, byte for byte, a probe that the pod has on this port? */
+/* May `client` send probes in plaintext to that port of the pod? */
+bool node_may_probe(const struct worker *w, uint16_t port,
+                    const struct address *client);
+/* Is it a probe that the pod has on this port: a GET of exactly its path, or a call
+ * of gRPC's health service? */
 bool node_is_probe(const struct worker *w, uint16_t port,
                    const struct head *head);
 

@@ -79,8 +79,8 @@ const struct destination_view *target_destination(const struct target *t)
 
 enum protocol target_protocol(const struct target *t)
 {
-    if (t->exempt == EXEMPT_PROBES)
-        return PROTOCOL_HTTP1; /* nothing else is let in */
+    if (t->probes_only)
+        return PROTOCOL_HTTP; /* nothing else is let in */
     if (t->inbound)
         return worker_port_protocol(t->worker, t->port);
     const struct destination_view *d = target_destination(t);

@@ -9,19 +9,13 @@
 
 #include "proxy/worker.h"
 
-/* Plaintext that strict mode lets in, for the kubelet's sake. */
-enum exemption {
-    EXEMPT_NOTHING,
-    EXEMPT_PROBES, /* requests that are probes, each judged by itself */
-    EXEMPT_PORT,   /* all of it: a gRPC probe */
-};
-
 struct target {
     unsigned refs;
     struct worker *worker;
     bool inbound;
     bool secured;             /* inbound: the peer proved `peer` by mTLS */
-    enum exemption exempt;    /* inbound, strict, not secured */
+    bool probes_only;         /* plaintext that strict mode lets in, for the
+                                 kubelet: each request is judged by itself */
     struct address client;    /* who connected */
     struct lookup_watch dest; /* outbound to a service */
     uint16_t port;            /* inbound: see accept.h */

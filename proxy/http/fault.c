@@ -61,6 +61,8 @@ enum fault fault_of_reset(enum reset_why why)
         return FAULT_UPSTREAM_TIMEOUT;
     case RESET_PROTOCOL:
         return FAULT_UPSTREAM_PROTOCOL;
+    case RESET_TOO_LARGE:
+        return FAULT_HEAD_TOO_LARGE;
     case RESET_LIMIT:
         return FAULT_UPSTREAM_HEAD;
     default:

@@ -102,8 +102,9 @@ static void let_go(struct request *r)
 /* May the request be sent once more after `f`? */
 static bool may_retry(const struct request *r, enum fault f)
 {
-    bool again = f == FAULT_STALE &&
-                 http_method_idempotent((enum http_method)r->head->method_id);
+    bool again = f == FAULT_REFUSED ||
+                 (f == FAULT_STALE &&
+                  http_method_idempotent((enum http_method)r->head->method_id));
     bool elsewhere = fault_elsewhere(f) && !r->target->fixed;
     return (again || elsewhere) && !r->body_gone &&
            r->attempts < r->worker->config->attempts;
@@ -159,15 +160,34 @@ static void try_next(struct request *r)
     r->fault = FAULT_NONE;
     note_endpoint(r);
     begin_row(r);
-    enum status rc = endpoint_acquire(r->ep, &r->acquire, on_acquired, &x, &f);
+    enum status rc = endpoint_acquire(r->ep, r->head->http2, &r->acquire,
+                                      on_acquired, &x, &f);
     if (rc == OK)
         start_up(r, x);
     else if (rc != ERR_AGAIN)
         attempt_failed(r, f);
 }
 
+/* What the upstream speaks, as far as is known: as declared; else as its client,
+ * who without us would have to agree with it too. */
+static bool wants_http2(const struct request *r)
+{
+    if (r->head->upgrade) /* is HTTP/1's */
+        return false;
+    switch (target_protocol(r->target)) {
+    case PROTOCOL_HTTP2:
+    case PROTOCOL_GRPC:
+        return true;
+    case PROTOCOL_HTTP1:
+        return false;
+    default:
+        return r->head->http2;
+    }
+}
+
 static enum verdict on_request(struct request *r)
 {
+    r->head->http2 = wants_http2(r);
     r->keep_body = !r->head->upgrade;
     exchange_keep_rest(r->down);
     try_next(r);
@@ -380,6 +400,14 @@ static void on_reset(struct exchange *x, enum reset_why why)
     struct request *r = x->owner;
     bool answered = x->head_in;
     r->up = NULL;
+    if (r->grpc &&
+        why == RESET_CANCELED) { /* the server's word, not our fault */
+        r->fault = fault_of_reset(why);
+        if (!answered)
+            end_attempt(r, true);
+        request_reset(r, why);
+        return;
+    }
     if (answered) {
         r->fault = fault_of_reset(why);
         request_fault(r, r->fault); /* breaks the downstream */

@@ -8,8 +8,7 @@
 static enum verdict on_request(struct request *r)
 {
     const struct target *t = r->target;
-    if (t->exempt != EXEMPT_PROBES ||
-        node_is_probe(r->worker, t->port, r->head))
+    if (!t->probes_only || node_is_probe(r->worker, t->port, r->head))
         return GO_ON;
     telemetry_count(r->worker->telemetry, COUNTER_PLAINTEXT_REFUSED);
     request_fault(r, FAULT_UNAUTHENTICATED);

@@ -4,6 +4,7 @@
 #include "proxy/http/request.h"
 
 #include "lib/base/clock.h"
+#include "proxy/http/grpc.h"
 
 enum { EXTRA_FIELDS = 8 };
 
@@ -35,6 +36,16 @@ static void finish(struct request *r)
     r->target = NULL;
 }
 
+void request_reset(struct request *r, enum reset_why why)
+{
+    struct exchange *x = r->down;
+    if (!x)
+        return;
+    r->dropping = true;
+    exchange_reset(x, why);
+    finish(r);
+}
+
 void request_fault(struct request *r, enum fault f)
 {
     struct exchange *x = r->down;
@@ -44,15 +55,18 @@ void request_fault(struct request *r, enum fault f)
     r->fault = f;
     r->dropping = true;
     exchange_drop_rest(x);
-    if (x->head_out) {
-        exchange_reset(x, RESET_CONNECTION);
-        finish(r);
+    if (x->end_out || (x->head_out && !r->grpc)) {
+        request_reset(r, RESET_CONNECTION);
         return;
     }
     char text[128];
     int n = snprintf(text, sizeof text, "tulle: %.*s\n", FMT(row->name));
-    r->status = row->status;
+    r->status = r->grpc ? 200 : row->status;
     forward_end(r);
+    if (r->grpc) {
+        grpc_refuse(x, f);
+        return;
+    }
     exchange_reply(x, row->status, SLICE("text/plain"),
                    slice_of(text, (size_t)n), fault_fields(f));
 }
@@ -90,6 +104,7 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
     }
     *r = (struct request){.worker = t->worker, .target = t, .down = x};
     r->stack = t->inbound ? inbound_http : outbound_http;
+    r->grpc = head->http2 && grpc_is(head);
     r->request_ended = end;
     r->started = clock_mono_ns();
     list_init(&r->acquire.node);
@@ -101,6 +116,8 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         target_unref(t);
         return;
     }
+    if (grpc_is(r->head)) /* messages come when there is something to say */
+        exchange_be_patient(x);
     if (head->method_id == HTTP_CONNECT) {
         request_fault(r, FAULT_CONNECT_REFUSED);
         return;

@@ -15,6 +15,7 @@ struct request {
     struct exchange *down; /* NULL when it is over */
     struct exchange *up;   /* NULL before and after the upstream */
     struct head *head;     /* own copy; room for a few more fields */
+    bool grpc;             /* the client reads gRPC's statuses */
     const struct filter *const *stack;
     unsigned at; /* index of the filter that runs or waits */
     /* outcome, for telemetry */
@@ -51,6 +52,8 @@ void request_accept(struct exchange *x, struct target *t);
 void request_continue(struct request *r);
 /* Answers with a fault, or breaks the exchange when a head was already sent. */
 void request_fault(struct request *r, enum fault f);
+/* Breaks the exchange with the downstream, which is told why. */
+void request_reset(struct request *r, enum reset_why why);
 /* `tulle-fault: name` as a field list for answers outside of a request. Static. */
 const struct headers *fault_fields(enum fault f);
 

@@ -64,13 +64,22 @@ static struct endpoint *new_endpoint(struct upstream *up, slice key,
     return ep;
 }
 
+/* What is between address and identity in a key. */
+enum endpoint_kind {
+    PEER = '|',
+    PEER_HTTP2 = '+',
+    APP = '>',
+    APP_HTTP2 = '}',
+};
+
 static struct endpoint *get(struct upstream *up, slice address, slice identity,
-                            uint32_t weight, bool app)
+                            uint32_t weight, enum endpoint_kind kind)
 {
     char key[ADDRESS_TEXT + 2100];
+    bool app = kind == APP || kind == APP_HTTP2;
     struct address at;
-    int n = snprintf(key, sizeof key, "%.*s%c%.*s", FMT(address),
-                     app ? '>' : '|', FMT(identity));
+    int n = snprintf(key, sizeof key, "%.*s%c%.*s", FMT(address), (char)kind,
+                     FMT(identity));
     if (n < 0 || (size_t)n >= sizeof key || address_parse(address, &at))
         return NULL;
     struct endpoint *ep = map_get(&up->endpoints, slice_of(key, (size_t)n));
@@ -79,6 +88,8 @@ static struct endpoint *get(struct upstream *up, slice address, slice identity,
     ep = new_endpoint(up, slice_of(key, (size_t)n), &at);
     ep->text = slice_of(ep->key, address.len);
     ep->identity = slice_of(ep->key + address.len + 1, identity.len);
+    ep->app = app;
+    ep->http2 = kind == PEER_HTTP2 || kind == APP_HTTP2;
     ep->self = !app && up->is_self && up->is_self(up->owner, &at);
     endpoint_load_init(&ep->load, weight);
     return ep;
@@ -87,12 +98,20 @@ static struct endpoint *get(struct upstream *up, slice address, slice identity,
 struct endpoint *endpoint_get(struct upstream *up, slice address,
                               slice identity, uint32_t weight)
 {
-    return get(up, address, identity, weight, false);
+    return get(up, address, identity, weight, PEER);
 }
 
 struct endpoint *endpoint_of_app(struct upstream *up, slice address)
 {
-    return get(up, address, SLICE_NONE, 1, true);
+    return get(up, address, SLICE_NONE, 1, APP);
+}
+
+static struct endpoint *second_of(struct endpoint *ep)
+{
+    if (!ep->second)
+        ep->second = get(ep->up, ep->text, SLICE_NONE, 1,
+                         ep->app ? APP_HTTP2 : PEER_HTTP2);
+    return ep->second;
 }
 
 struct endpoint *endpoint_ref(struct endpoint *ep)
@@ -106,6 +125,7 @@ void endpoint_unref(struct endpoint *ep)
     if (!ep || --ep->refs)
         return;
     /* Links and connections hold references of their own: none is left. */
+    endpoint_unref(ep->second);
     map_del(&ep->up->endpoints, slice_str(ep->key));
     mem_free(ep->key);
     mem_free(ep);
@@ -143,12 +163,14 @@ static void stand_in_line(struct endpoint *ep, struct acquire *a,
     timer_set(&l->timers, &a->patience, loop_now(l) + ep->up->pending_timeout);
 }
 
-enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
+enum status endpoint_acquire(struct endpoint *ep, bool http2, struct acquire *a,
                              acquire_fn *done, struct exchange **x,
                              enum fault *f)
 {
     bool by_link = ep->identity.len && !ep->self;
     *f = FAULT_NONE;
+    if (http2 && !by_link)
+        ep = second_of(ep);
     if (by_link && !ep->up->link.tls) {
         *f = FAULT_NO_IDENTITY;
         return ERR_DENIED;

@@ -62,10 +62,15 @@ struct acquire {
 struct endpoint {
     struct upstream *up;
     unsigned refs;
-    char *key; /* "address|identity"; "address>" of an application */
+    char *key; /* address, kind, identity */
     struct address address;
     slice text, identity; /* in `key` */
     bool self;
+    bool app;
+    bool http2; /* its plain connections speak that */
+    struct endpoint
+        *second; /* the same over plain HTTP/2, or NULL: its own line
+                                and pool; the load is counted here */
     struct endpoint_load load;
     struct list waiters; /* struct acquire */
     uint32_t waiting;
@@ -73,8 +78,9 @@ struct endpoint {
     uint32_t links_len, links_dialling; /* retired ones not counted */
     int64_t
         dial_failed;  /* loop time of the last link that never came up, or 0 */
-    struct list idle; /* struct pooled, youngest first */
-    struct list busy; /* struct pooled, dialling or carrying an exchange */
+    struct list idle; /* struct pooled with room for an exchange, youngest
+                         first */
+    struct list busy; /* struct pooled, dialling, full or draining */
     uint32_t pool_len, pool_dialling;
 };
 
@@ -90,10 +96,11 @@ struct endpoint *endpoint_ref(struct endpoint *ep);
 void endpoint_unref(struct endpoint *ep);
 
 /* OK: `*x` at once. ERR_AGAIN: `done` runs later. Else a fault in `*f`: too many
- * wait, or no identity yet. */
-CHECKED enum status endpoint_acquire(struct endpoint *ep, struct acquire *a,
-                                     acquire_fn *done, struct exchange **x,
-                                     enum fault *f);
+ * wait, or no identity yet. `http2`: the version of a plain connection; a link
+ * carries either. */
+CHECKED enum status endpoint_acquire(struct endpoint *ep, bool http2,
+                                     struct acquire *a, acquire_fn *done,
+                                     struct exchange **x, enum fault *f);
 /* Idempotent; `done` does not run. */
 void acquire_cancel(struct acquire *a);
 

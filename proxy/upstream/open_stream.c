@@ -122,7 +122,8 @@ static void start_link(struct open_stream *o, int64_t now)
     enum fault f;
     timer_init(&o->timeout, on_timeout);
     timer_set(&up->loop->timers, &o->timeout, now + up->link.dial_timeout);
-    enum status rc = endpoint_acquire(o->ep, &o->acquire, on_acquired, &x, &f);
+    enum status rc = endpoint_acquire(o->ep, false, &o->acquire, on_acquired,
+                                      &x, &f);
     if (rc == OK) {
         connect_over(o, x);
     } else if (rc != ERR_AGAIN) {

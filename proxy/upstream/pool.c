@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain HTTP/1 connections to one address: the application behind us, or an
- * unmeshed endpoint. The youngest idle one is used first, so that old ones time
- * out. */
+/* Plain connections to one address: the application behind us, or an unmeshed
+ * endpoint. Of one version: an HTTP/1 connection carries one exchange, an HTTP/2
+ * connection as many as the other end allows, and another is dialled when it is
+ * full. The youngest with room is used first, so that old ones time out. */
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
 #include "lib/net/dial.h"
@@ -15,7 +16,15 @@ struct pooled {
     struct endpoint *ep;
     struct tcp_dial *dial;
     struct http_conn *conn; /* NULL while dialling */
+    bool ready; /* HTTP/2: its SETTINGS have come, so we know what it takes */
+    struct timer patience; /* until then */
 };
+
+/* Those in line wait for it. */
+static bool is_starting(const struct pooled *p)
+{
+    return !p->conn || !p->ready;
+}
 
 static void forget(struct pooled *p)
 {
@@ -23,8 +32,9 @@ static void forget(struct pooled *p)
     list_remove(&p->node);
     ep->pool_len--;
     ep->up->pool_open--;
-    if (!p->conn)
+    if (is_starting(p))
         ep->pool_dialling--;
+    timer_stop(&ep->up->loop->timers, &p->patience);
     mem_free(p);
     endpoint_unref(ep);
 }
@@ -32,6 +42,10 @@ static void forget(struct pooled *p)
 static void on_ready(struct http_conn *c)
 {
     struct pooled *p = c->owner;
+    if (!p->ready)
+        p->ep->pool_dialling--;
+    p->ready = true;
+    timer_stop(&p->ep->up->loop->timers, &p->patience);
     list_remove(&p->node);
     list_push_front(&p->ep->idle, &p->node);
     if (p->ep->waiting)
@@ -42,11 +56,20 @@ static void on_closed(struct http_conn *c, enum status why)
 {
     struct pooled *p = c->owner;
     struct endpoint *ep = endpoint_ref(p->ep);
-    (void)why;
+    bool starting = is_starting(p);
     forget(p);
-    if (ep->waiting)
+    if (starting) /* the next one would not do better */
+        endpoint_fail_waiters(ep, why == ERR_PROTOCOL ? FAULT_UPSTREAM_PROTOCOL
+                                                      : fault_of_connect(why));
+    else if (ep->waiting)
         pool_grow(ep);
     endpoint_unref(ep);
+}
+
+static void on_impatient(struct timer *t)
+{
+    http_conn_close(CONTAINER_OF(t, struct pooled, patience)->conn,
+                    ERR_TIMEOUT);
 }
 
 static const struct http_conn_events conn_events = {
@@ -57,12 +80,13 @@ static const struct http_conn_events conn_events = {
 static void connected(struct pooled *p, struct stream *s)
 {
     struct endpoint *ep = p->ep;
-    ep->pool_dialling--;
-    p->conn = h1_client_new(ep->up->loop, s, &ep->up->app_limits, &conn_events,
-                            p);
-    list_remove(&p->node);
-    list_push_front(&ep->idle, &p->node);
-    endpoint_serve_waiters(ep);
+    p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
+        ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
+    if (ep->http2)
+        timer_set(&ep->up->loop->timers, &p->patience,
+                  loop_now(ep->up->loop) + ep->up->connect_timeout);
+    else
+        on_ready(p->conn);
 }
 
 static void on_dialled(void *arg, enum status rc, struct stream *s)
@@ -80,11 +104,23 @@ static void on_dialled(void *arg, enum status rc, struct stream *s)
     endpoint_unref(ep);
 }
 
+/* Bodies that nobody takes fill the window that all its streams share: a new one
+ * would wait for their readers. */
+static bool crowded(const struct pooled *p)
+{
+    return p->ep->http2 && p->ep->pool_len < p->ep->up->max_pool &&
+           h2_conn_held(p->conn) > p->conn->limits->session_window / 2;
+}
+
 struct exchange *pool_open(struct endpoint *ep)
 {
     LIST_EACH(node, &ep->idle) {
         struct pooled *p = CONTAINER_OF(node, struct pooled, node);
+        if (crowded(p))
+            continue;
         struct exchange *x = http_conn_open(p->conn);
+        if (x && ep->http2)
+            return x; /* there may be room for more */
         list_remove(&p->node);
         list_push_back(&ep->busy, &p->node);
         if (x)
@@ -102,13 +138,20 @@ static void dial_self(struct pooled *p)
     connected(p, ours);
 }
 
+/* An HTTP/2 connection is for all in line, as far as one can know. */
+static uint32_t dials_wanted(const struct endpoint *ep)
+{
+    return ep->http2 && ep->waiting ? 1 : ep->waiting;
+}
+
 void pool_grow(struct endpoint *ep)
 {
     struct upstream *up = ep->up;
-    if (ep->pool_dialling >= ep->waiting || ep->pool_len >= up->max_pool)
+    if (ep->pool_dialling >= dials_wanted(ep) || ep->pool_len >= up->max_pool)
         return;
     struct pooled *p = MEM_NEW(struct pooled);
     p->ep = endpoint_ref(ep);
+    timer_init(&p->patience, on_impatient);
     list_push_back(&ep->busy, &p->node);
     ep->pool_len++;
     ep->pool_dialling++;

@@ -100,9 +100,8 @@ class ChangedPair(Pair):
             self.change(self)
 
 
-@pytest.fixture
-def pair(binaries):
-    """pair(backend, strict=False, app_protocol=None, arguments={},
+def pairs(binaries):
+    """make(backend, strict=False, app_protocol=None, arguments={},
     manifests=None, **settings) as a context: two running proxies in front of
     `backend`, "host:port" or something with an address. `manifests(pair)` may
     change them before anybody reads them. Settings are those of scripts/pair
@@ -123,6 +122,18 @@ def pair(binaries):
             return p
         return running(new)
     return make
+
+
+@pytest.fixture
+def pair(binaries):
+    """pair(backend, ...) as a context, as of pairs()."""
+    return pairs(binaries)
+
+
+@pytest.fixture(scope="module")
+def module_pair(binaries):
+    """As `pair`, for fixtures that many tests of a module share."""
+    return pairs(binaries)
 
 
 @pytest.fixture

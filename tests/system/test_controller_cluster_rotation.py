@@ -258,7 +258,10 @@ def test_what_cannot_be_written_is_tried_again(kube):
         rotate(c)
         c.wait("it says so", lambda: "may not patch secrets" in c.outputs())
         assert phase(c) == "at rest" and c.root() == old
-        await_rotated(c, old, 40)
+        c.wait("also in an Event", lambda: [
+            e["message"] for e in c.kube.all("Event")
+            if e["reason"] == "RootNotRotated"] == ["may not patch secrets"])
+        await_rotated(c, old, 60)
 
 
 def test_the_next_leader_goes_on(kube):

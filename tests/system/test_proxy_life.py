@@ -72,10 +72,11 @@ def test_frozen_peer_is_left_for_another(pair):
 # --- two backends ------------------------------------------------------------
 
 class two_backends:  # pylint: disable=invalid-name
-    """A pair with a second inbound proxy, `p.second`, before the same app."""
+    """A pair with a second inbound proxy, `p.second`, before the same app or
+    one of its own."""
 
-    def __init__(self, pair, app, **settings):
-        self.app = app
+    def __init__(self, pair, app, second_app=None, **settings):
+        self.second_app = second_app or app
         self.context = pair(app, manifests=self.both, **settings)
 
     def both(self, p):
@@ -99,7 +100,7 @@ class two_backends:  # pylint: disable=invalid-name
             second = p.mesh.start_proxy(
                 "second", INBOUND, f"{NAMESPACE}/backend",
                 f"{NAMESPACE}/second",
-                ["--inbound", f"{OTHER_IP}:{p.port}={self.app.address}",
+                ["--inbound", f"{OTHER_IP}:{p.port}={self.second_app.address}",
                  *p.settings["inbound"]])
             p.second = p.mesh.await_proxy(second)
             return p

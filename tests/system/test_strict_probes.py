@@ -7,6 +7,8 @@ import pytest
 
 import manifests
 from pair import NAMESPACE, SERVER_IP
+from peers.h2app import H2App
+from peers.h2client import H2Client
 from peers.http1 import (App, CHUNKED, CLOSE, ask, read_response, request,
                          response)
 from peers.podmesh import APP, IN
@@ -136,21 +138,38 @@ def test_opaque_port_with_http_probe(pair):
         assert len(app.requests) == 1
 
 
-def test_grpc_probe_frees_its_port(pair):
-    """For the node alone."""
-    def serve(wire):
-        wire.send(b"got " + wire.exactly(3))
-    with Server(serve) as app:
+CHECK = "/grpc.health.v1.Health/Check"
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+EMPTY = bytes(5)  # a message without content
+
+
+def test_grpc_probe(pair):
+    """Of the node, and nothing but it."""
+    with H2App() as app:
         def change(p):
-            with_probes(grpc(p.port))(p)
+            with_probes(grpc(p.port), http("/healthz"))(p)
         with pair(app, strict=True, manifests=change) as p:
-            with connect_from(NODE, p.inbound_mesh) as wire:
-                wire.send(b"PRI")
-                assert wire.to_end() == b"got PRI"
+            with H2Client(connect_from(NODE, p.inbound_mesh)) as c:
+                assert c.ask("POST", CHECK, GRPC, EMPTY).status == 200
+                for path, fields in (("/grpc.health.v1.Health/Watch", GRPC),
+                                     (CHECK + "/", GRPC), (CHECK + "?x", GRPC),
+                                     ("/shop.Cart/Check", GRPC)):
+                    r = c.ask("POST", path, fields, EMPTY)
+                    assert (r.status, r.get("grpc-status")) == (200, "7"), path
+                    assert r.fault == "unauthenticated"
+                for method, path in (("GET", CHECK), ("PUT", CHECK),
+                                     ("POST", CHECK), ("GET", "/healthz")):
+                    r = c.ask(method, path, body=b"x")
+                    assert (r.status, r.fault) == (403, "unauthenticated")
+                r = c.answer(c.begin("CONNECT", CHECK, GRPC, pseudo=[
+                    (":protocol", "websocket")]))
+                assert r.fault == "unauthenticated"
+            assert status_from(NODE, p.inbound_mesh, "POST", CHECK,
+                               GRPC[:1], EMPTY) == REFUSED
+            assert len(app.requests) == 1
             with connect_from(STRANGER, p.inbound_mesh) as wire:
                 wire.send(b"PRI")
                 assert wire.how_it_ends() == "reset"
-            assert app.accepted == 1
 
 
 def test_no_probe_no_exemption(pair):

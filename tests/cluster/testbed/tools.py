@@ -237,6 +237,24 @@ def go_tool(name):
         cached(f"{name}-{package.split('@')[1]}", build), name)
 
 
+def h2spec():
+    """The path of h2spec, which the system tests use."""
+    lines = ["module h2spec", f"go {'.'.join(map(str, versions.GO_AT_LEAST))}"]
+    lines += [f"require {m} {v}" for m, v in versions.H2SPEC.items()]
+    text = "\n".join(lines) + "\n"
+
+    def build(folder):
+        say("building h2spec: less than a minute, once")
+        with tempfile.TemporaryDirectory() as source:
+            with open(f"{source}/go.mod", "w", encoding="ascii") as f:
+                f.write(text)
+            run(go(), "build", "-mod=mod", "-trimpath", "-ldflags", "-s -w",
+                "-o", f"{folder}/h2spec",
+                "github.com/summerwind/h2spec/cmd/h2spec",
+                env=go_environment(), cwd=source)
+    return os.path.join(cached(f"h2spec-{digest(text)}", build), "h2spec")
+
+
 def module_folder(module):
     """Where Go keeps the sources of `path@version`."""
     said = run(go(), "mod", "download", "-json", module,

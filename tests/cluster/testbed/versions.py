@@ -18,6 +18,15 @@ GO_TOOLS = {
     "coredns": f"github.com/coredns/coredns@{COREDNS}",
 }
 
+# The system tests' h2spec is older than Go's modules and pins nothing itself:
+# the modules it is made of, and their versions.
+H2SPEC = {
+    "github.com/summerwind/h2spec": "v2.2.1+incompatible",
+    "github.com/fatih/color": "v1.19.0",
+    "github.com/spf13/cobra": "v1.10.2",
+    "golang.org/x/net": "v0.62.0",  # allow index: the name of a module
+}
+
 # Programs of the nodes and of the scripts, by the Debian package that has them.
 DEBIAN = {
     "containerd": "containerd", "ctr": "containerd", "runc": "runc",

@@ -21,6 +21,8 @@ END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
 INITIAL_WINDOW, MAX_FRAME, TABLE_SIZE = 4, 5, 1
 REFUSED_STREAM, CANCEL = 7, 8
 
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
 Frame = namedtuple("Frame", "kind flags stream payload")
 
 
@@ -69,26 +71,29 @@ def tls_server(certs):
     return tls
 
 
-class Link(Wire):
-    """A client of the mesh port. `cut`: how it ended, once it did; `goaway`:
-    the code of the last; `resets`: codes by stream."""
+class Plain(Wire):
+    """A client without TLS. `cut`: how it ended, once it did; `goaway`: the
+    code of the last; `resets`: codes by stream."""
 
-    def __init__(self, to, certs, seconds=SECONDS):
-        raw = socket.create_connection(address(to), seconds)
-        try:
-            super().__init__(tls_client(certs).wrap_socket(raw), seconds)
-        except BaseException:
-            raw.close()
-            raise
+    def __init__(self, to, seconds=SECONDS):
+        super().__init__(self._connect(to, seconds), seconds)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.cut, self.goaway, self.resets = None, None, {}
 
-    def begin(self, values=(), window=1 << 30):
-        """Preface and settings; takes theirs."""
+    def _connect(self, to, seconds):
+        return socket.create_connection(address(to), seconds)
+
+    def _pending(self):
+        """Bytes that no poll tells of."""
+        return 0
+
+    def begin(self, values=(), window=1 << 30, agree=True):
+        """Preface and settings; takes theirs, and agrees to them."""
         self.send(MAGIC + settings(values)
                   + (window_update(0, window) if window else b""))
         self.until_frame(lambda f: f.kind == SETTINGS and not f.flags & ACK)
-        self.send(frame(SETTINGS, ACK))
+        if agree:
+            self.send(frame(SETTINGS, ACK))
         return self
 
     def head(self, stream, listed=None, end=True):
@@ -141,7 +146,7 @@ class Link(Wire):
         """Takes what is there; false at the end."""
         try:
             data = self.sock.recv(65536)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except NOT_NOW:
             return True
         except OSError as e:
             self.cut = self.cut or f"error: {e}"
@@ -158,7 +163,7 @@ class Link(Wire):
     def _write(self, data):
         try:
             return self.sock.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except NOT_NOW:
             return 0
         except OSError as e:
             self.cut = f"error: {e}"
@@ -177,7 +182,7 @@ class Link(Wire):
                 break
             readable, writable, _ = select.select([self.sock], [self.sock],
                                                   [], 0.2)
-            if (readable or self.sock.pending()) and not self._receive():
+            if (readable or self._pending()) and not self._receive():
                 break
             if writable:
                 pending = pending[self._write(pending):]
@@ -188,7 +193,7 @@ class Link(Wire):
         self.sock.setblocking(False)
         end = time.monotonic() + seconds
         while not self.cut and time.monotonic() < end:
-            if self.sock.pending() or \
+            if self._pending() or \
                     select.select([self.sock], [], [], 0.2)[0]:
                 self._receive()
         return bool(self.cut)
@@ -197,3 +202,22 @@ class Link(Wire):
         """Or says GOAWAY with an error."""
         self.is_cut(seconds)
         return bool(self.cut or self.goaway)
+
+
+class Link(Plain):
+    """A client of the mesh port."""
+
+    def __init__(self, to, certs, seconds=SECONDS):
+        self.certs = certs
+        super().__init__(to, seconds)
+
+    def _connect(self, to, seconds):
+        raw = super()._connect(to, seconds)
+        try:
+            return tls_client(self.certs).wrap_socket(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _pending(self):
+        return self.sock.pending()

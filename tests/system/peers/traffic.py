@@ -3,6 +3,7 @@
 import threading
 import time
 
+from peers.h2 import Plain, fields
 from peers.http1 import ask, read_response, request
 from peers.wire import Ended, connect
 
@@ -92,3 +93,17 @@ class Traffic:
         while time.monotonic() < end:
             assert not self.failures, self.failures[:5]
             self.wait(1)
+
+
+class Traffic2(Traffic):
+    """The same in HTTP/2, a connection for each request."""
+
+    def __init__(self, to, target="/", **options):
+        self.target = target
+        super().__init__(to, keep=False, **options)
+
+    def _once(self, _):
+        with Plain(self.to) as wire:
+            wire.begin().send(wire.head(1, fields(path=self.target)))
+            status = wire.answer(1)[0]
+            assert status == 200, status

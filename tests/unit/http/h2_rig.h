@@ -6,7 +6,13 @@
 #include "tests/unit/http/h2_frames.h"
 #include "tests/unit/http/joined.h"
 
-enum { NO_ERROR = 0, PROTOCOL_ERROR = 1, REFUSED_STREAM = 7, CALM = 11 };
+enum {
+    NO_ERROR = 0,
+    PROTOCOL_ERROR = 1,
+    CLOSED = 5,
+    REFUSED_STREAM = 7,
+    CALM = 11
+};
 
 /* A server and a peer who speaks bytes. */
 struct rig {

@@ -103,14 +103,14 @@ UNUSED static void joined_streams(struct joined *j, size_t window, size_t piece)
 
 UNUSED static void joined_serve(struct joined *j, enum version v)
 {
-    j->server = (v == H1 ? h1_server_new
-                         : h2_server_new)(&j->loop, j->server_end, &j->limits,
-                                          SLICE_NONE, &joined_server_events, j);
+    j->server = (v == H1 ? h1_server_new : h2_link_server_new)(
+        &j->loop, j->server_end, &j->limits, SLICE_NONE, &joined_server_events,
+        j);
 }
 
 UNUSED static void joined_connect(struct joined *j, enum version v)
 {
-    j->client = (v == H1 ? h1_client_new : h2_client_new)(
+    j->client = (v == H1 ? h1_client_new : h2_link_client_new)(
         &j->loop, j->client_end, &j->limits, &joined_client_events, j);
 }
 

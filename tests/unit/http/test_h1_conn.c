@@ -501,9 +501,10 @@ struct closer {
 };
 
 static const struct headers *refuse_and_close(struct http_conn *c,
+                                              const struct head *asked,
                                               unsigned status, const char *why)
 {
-    (void)status, (void)why;
+    (void)asked, (void)status, (void)why;
     http_conn_close(c, OK);
     return NULL;
 }

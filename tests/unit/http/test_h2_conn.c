@@ -226,6 +226,20 @@ static void test_reset_before_end(void **state)
     rig_fini(&r);
 }
 
+/* A stream that its client has ended is over for it, also when it is closed. */
+static void test_data_after_the_end(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    frame_request(&r.say, 1, "GET", "/", true);
+    rig_say(&r);
+    assert_int_equal(r.j.answers.done, 1);
+    frame(&r.say, F_DATA, 1, 1, SLICE("more"));
+    rig_say(&r);
+    expect_goodbye(&r, CLOSED);
+}
+
 /* What comes is 300 ms of the real clock away, and polled for. */
 static void breathe(void)
 {
@@ -450,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_unsent_is_refused),
         cmocka_unit_test(test_stream_limit),
         cmocka_unit_test(test_reset_before_end),
+        cmocka_unit_test(test_data_after_the_end),
         cmocka_unit_test(test_server_drain),
         cmocka_unit_test(test_unconsumed),
         cmocka_unit_test(test_soak),

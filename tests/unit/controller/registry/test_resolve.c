@@ -73,8 +73,8 @@ static void destinations_of_a_service(void **state)
 
     (void)state;
     object_put(r, CART);
-    check(r, VIEW_DESTINATION, "shop/cart:80", KNOWN("http/1"));
-    check(r, VIEW_DESTINATION, "10.0.0.1:80", KNOWN("http/1"));
+    check(r, VIEW_DESTINATION, "shop/cart:80", KNOWN("http"));
+    check(r, VIEW_DESTINATION, "10.0.0.1:80", KNOWN("http"));
     /* not in the spec, or not TCP: known, and nobody is there */
     check(r, VIEW_DESTINATION, "10.0.0.1:81",
           "{'resolution':'known','service':'shop/cart:81',"
@@ -145,11 +145,10 @@ static void pods_own_their_address(void **state)
 }
 
 #define ENDPOINT(ip, rest) "{'address':'" ip ":8080'," rest "}"
-#define MESHED_A                                                    \
-    ENDPOINT("10.1.0.1",                                            \
-             "'identity':'spiffe://cluster.local/ns/shop/sa/cart'"  \
-             ",'pod':'shop/cart-a','weight':1,'protocol':'http/1'," \
-             "'state':'ready'")
+#define MESHED_A                                                               \
+    ENDPOINT("10.1.0.1", "'identity':'spiffe://cluster.local/ns/shop/sa/cart'" \
+                         ",'pod':'shop/cart-a','weight':1,'protocol':'http',"  \
+                         "'state':'ready'")
 #define CART_ENDPOINTS(list) "{'service':'shop/cart:80','endpoints':[" list "]}"
 
 static void endpoints_by_readiness(void **state)
@@ -169,10 +168,9 @@ static void endpoints_by_readiness(void **state)
                 "'ready':false,'serving':false,'terminating':true") "," AT("10.1.0.1",
                                                                            "")));
     object_put(r, POD("cart-a", "10.1.0.1", "", SIDECAR));
-    check(
-        r, VIEW_BACKEND, "shop/cart:80",
-        CART_ENDPOINTS(MESHED_A "," ENDPOINT(
-            "10.1.0.3", "'weight':1,'protocol':'http/1','state':'draining'")));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(MESHED_A "," ENDPOINT(
+              "10.1.0.3", "'weight':1,'protocol':'http','state':'draining'")));
     registry_free(r);
 }
 
@@ -190,7 +188,7 @@ static void doubles_become_one(void **state)
                 "10.1.0.1", "'ready':true")));
     check(r, VIEW_BACKEND, "shop/cart:80",
           CART_ENDPOINTS(ENDPOINT(
-              "10.1.0.1", "'weight':1,'protocol':'http/1','state':'ready'")));
+              "10.1.0.1", "'weight':1,'protocol':'http','state':'ready'")));
     registry_free(r);
 }
 
@@ -345,12 +343,12 @@ static void a_workload_sees_its_own_ports(void **state)
                 "true") "," PORT("1234", "detect",
                                  "false") "," PORT("6379", "opaque",
                                                    "false") "," PORT("8080",
-                                                                     "http/1",
+                                                                     "http",
                                                                      "false")));
     object_put(r, POD("cart-a", "10.1.0.1",
                       ",'deletionTimestamp':'2026-01-01T00:00:00Z'", SIDECAR));
     check(r, VIEW_WORKLOAD, "",
-          WORKLOAD("permissive", "true", PORT("8080", "http/1", "false")));
+          WORKLOAD("permissive", "true", PORT("8080", "http", "false")));
     registry_free(r);
 }
 
@@ -462,10 +460,10 @@ static void two_families_give_one_list(void **state)
                   "'IPv4'],'clusterIPs':['FD00:0::0a','10.0.0.1'],'ports':["
                   "{'name':'http','port':80}]}}");
     object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "")));
-    check(r, VIEW_DESTINATION, "[fd00::a]:80", KNOWN("http/1"));
+    check(r, VIEW_DESTINATION, "[fd00::a]:80", KNOWN("http"));
     check(r, VIEW_BACKEND, "shop/cart:80",
           CART_ENDPOINTS(ENDPOINT(
-              "10.1.0.1", "'weight':1,'protocol':'http/1','state':'ready'")));
+              "10.1.0.1", "'weight':1,'protocol':'http','state':'ready'")));
     object_put(r, "{'apiVersion':'discovery.k8s.io/v1','kind':"
                   "'EndpointSlice','metadata':{'name':'cart-6','namespace':"
                   "'shop','labels':{'kubernetes.io/service-name':'cart'}},"
@@ -473,7 +471,7 @@ static void two_families_give_one_list(void **state)
                   "'endpoints':[{'addresses':['fd00::1'],'zone':'z1'}]}");
     check(r, VIEW_BACKEND, "shop/cart:80",
           CART_ENDPOINTS("{'address':'[fd00::1]:8080','zone':'z1','weight':1,"
-                         "'protocol':'http/1','state':'ready'}"));
+                         "'protocol':'http','state':'ready'}"));
     registry_free(r);
 }
 

@@ -55,7 +55,8 @@ static void ask(struct world *w, struct asker *k)
     enum fault f;
     *k = (struct asker){0};
     list_init(&k->acquire.node);
-    enum status rc = endpoint_acquire(w->ep, &k->acquire, on_acquired, &x, &f);
+    enum status rc = endpoint_acquire(w->ep, false, &k->acquire, on_acquired,
+                                      &x, &f);
     if (rc == ERR_AGAIN)
         return; /* may have been told already, in-process */
     k->told++;

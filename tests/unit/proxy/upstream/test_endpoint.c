@@ -80,7 +80,8 @@ static enum status ask(struct endpoint *ep, struct asker *k)
 {
     memset(k, 0, sizeof *k);
     list_init(&k->acquire.node);
-    return endpoint_acquire(ep, &k->acquire, on_acquired, &k->x, &k->fault);
+    return endpoint_acquire(ep, false, &k->acquire, on_acquired, &k->x,
+                            &k->fault);
 }
 
 static void turn_for(struct world *w, int64_t time)

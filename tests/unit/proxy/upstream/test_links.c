@@ -151,7 +151,8 @@ static enum status ask(struct endpoint *ep, struct asker *k)
 {
     *k = (struct asker){0};
     list_init(&k->acquire.node);
-    return endpoint_acquire(ep, &k->acquire, on_acquired, &k->x, &k->fault);
+    return endpoint_acquire(ep, false, &k->acquire, on_acquired, &k->x,
+                            &k->fault);
 }
 
 static void let_go(struct asker *k)
