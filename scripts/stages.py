@@ -218,7 +218,7 @@ def system(run):
         run.stage("demo parts",
                   ["ctest", "--preset", "asan", "-R", "^demo_parts$"], 3,
                   tests="ctest")
-        run.stage("system tests", ["scripts/test-system", "build/asan"], 25,
+        run.stage("system tests", ["scripts/test-system", "build/asan"], 40,
                   tests="pytest")
 
 
