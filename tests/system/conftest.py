@@ -26,6 +26,10 @@ os.environ["ASAN_OPTIONS"] = ":".join(
     [os.environ.get("ASAN_OPTIONS", ""), "quarantine_size_mb=8",
      "thread_local_quarantine_size_kb=64"]).lstrip(":")
 
+# Before anybody imports grpc: else, while a channel is open, it starts threads in
+# the programs that we are about to start.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 
 def pytest_configure(config):
     config.addinivalue_line(

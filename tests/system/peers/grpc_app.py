@@ -15,10 +15,7 @@ import subprocess
 import sys
 import threading
 
-# Before grpc reads them: tests start programs while channels are open.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-
-import grpc  # noqa: E402
+import grpc
 
 SERVICE = "test.Echo"
 LARGE = 8 << 20
