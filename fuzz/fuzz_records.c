@@ -11,10 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct resolve_settings settings = {
-    .trust_domain = SLICE_INIT("cluster.local"),
-    .bundle = SLICE_INIT("PEM"),
-    .default_mtls = MTLS_PERMISSIVE,
-};
+    SLICE_INIT("cluster.local"), SLICE_INIT("PEM"), MTLS_PERMISSIVE};
 
 static void check(bool ok)
 {

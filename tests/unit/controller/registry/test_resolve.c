@@ -7,10 +7,7 @@
 #include "lib/mesh/wire.h"
 
 static const struct resolve_settings settings = {
-    .trust_domain = SLICE_INIT("cluster.local"),
-    .bundle = SLICE_INIT("PEM"),
-    .default_mtls = MTLS_PERMISSIVE,
-};
+    SLICE_INIT("cluster.local"), SLICE_INIT("PEM"), MTLS_PERMISSIVE};
 
 #define CART                                                         \
     "{'apiVersion':'v1','kind':'Service','metadata':{'name':'cart'," \
