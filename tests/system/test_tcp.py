@@ -90,10 +90,11 @@ def test_tls_of_the_app_passes(pair):
         assert c.exactly(len(hello)) == hello
 
 
-def test_http2_of_the_app_passes(pair):
+def test_http2_of_an_opaque_port_passes_as_it_is(pair):
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + \
         bytes(5)
-    with Server(echo) as app, pair(app) as p, connect(p.front) as c:
+    with Server(echo) as app, pair(app, app_protocol="tcp") as p, \
+            connect(p.front) as c:
         c.send(preface)
         assert c.exactly(len(preface)) == preface
 
