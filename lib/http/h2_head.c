@@ -249,7 +249,7 @@ enum status h2_head_response(const struct h2_block *b, struct head *out)
     out->minor = 1;
     out->keep_alive = true;
     if (b->count == 0 || !slice_eq(name_of(b, 0), SLICE(":status")) ||
-        slice_to_u64(value_of(b, 0), 999, &status) || status < 100 ||
+        slice_to_u64(value_of(b, 0), 599, &status) || status < 100 ||
         status == 101)
         return ERR_PROTOCOL;
     out->status = (uint16_t)status;
