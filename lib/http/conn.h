@@ -22,8 +22,9 @@ struct http_conn_events {
     void (*on_draining)(struct http_conn *c);
     /* Server: the peer's message was refused before it became an exchange
      * (malformed, over a limit, too slow). `asked`: its head as far as it was
-     * read, or NULL; only for the kind of the answer. Gives fields to add to the answer, or
-     * NULL; they borrow until the call returns to the loop. May be NULL. */
+     * read, or NULL; only for the kind of the answer. Gives fields to add to the
+     * answer, or NULL; they borrow until the call returns to the loop. May be
+     * NULL. */
     const struct headers *(*on_refused)(struct http_conn *c,
                                         const struct head *asked,
                                         unsigned status, const char *why);

@@ -7,9 +7,9 @@
  * still owed is given back to the session, or its window would leak away. A
  * stream that moves much gets a larger window.
  *
- * Floods: hasty resets (the peer's, and those its frames make us send) and control
- * frames are counted by the second; over the limit the session ends with
- * ENHANCE_YOUR_CALM. nghttp2 itself bounds queued acknowledgements,
+ * Floods: hasty resets (a client's, and those that a peer's frames make us send)
+ * and control frames are counted by the second; over the limit the session ends
+ * with ENHANCE_YOUR_CALM. nghttp2 itself bounds queued acknowledgements,
  * CONTINUATION frames and HPACK. */
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -275,11 +275,10 @@ static bool is_control(const nghttp2_frame *f)
 }
 
 /* Rapid resets get round the bound on concurrent streams. A stream that has lived
- * took its place under it; and those of a client it opened itself. So all calls
- * of a channel may be given up at once. */
+ * took its place under it. So all calls of a channel may be given up at once. */
 static bool is_hasty(const struct h2_stream *s)
 {
-    return s->h->c.server && loop_now(s->h->c.loop) - s->x.started < HASTY;
+    return loop_now(s->h->c.loop) - s->x.started < HASTY;
 }
 
 static void got_goaway(struct h2_conn *h)

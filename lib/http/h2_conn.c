@@ -3,8 +3,8 @@
  * windows and the order of DATA.
  *
  * Here: start and end of the connection, the stream below it, time; h2_drain.c
- * says goodbye. What
- * nghttp2 makes of the input is in h2_callbacks.c, fields are in h2_head.c.
+ * says goodbye. What nghttp2 makes of the input is in h2_callbacks.c, fields are
+ * in h2_head.c.
  * Output: see h2_send.c; it leaves in on_fill, while less than H2_BACKLOG bytes
  * wait below, so that what is urgent never stands behind what is large. */
 #include "lib/http/h2_conn.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What h2_conn.c (life), h2_drain.c (its end), h2_callbacks.c (input), h2_send.c (output) and h2_head.c
- * (fields) share. Not for others: conn.h is the interface. */
+/* What h2_conn.c (life), h2_drain.c (its end), h2_callbacks.c (input), h2_send.c
+ * (output) and h2_head.c (fields) share. Not for others: conn.h is the
+ * interface. */
 #ifndef TULLE_HTTP_H2_CONN_H
 #define TULLE_HTTP_H2_CONN_H
 

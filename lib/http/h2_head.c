@@ -124,7 +124,9 @@ static enum status take_upgrade(struct head *out, bool link)
     out->upgrade = true;
     out->method = SLICE("GET");
     out->content_length = -1;
-    for (uint32_t i = 0; link && i < out->headers.len; i++) {
+    if (!link)
+        return OK;
+    for (uint32_t i = 0; i < out->headers.len; i++) {
         enum status rc = take_upgrade_field(out, &out->headers.at[i]);
         if (rc)
             return rc;

@@ -111,9 +111,7 @@ static bool say_truth(const struct h2_stream *s, const struct head *head,
                       struct head *to, struct header fields[HTTP_HEADERS_MAX])
 {
     *to = *head;
-    to->headers.at = fields;
-    to->headers.cap = HTTP_HEADERS_MAX;
-    memcpy(fields, head->headers.at, head->headers.len * sizeof *fields);
+    to->headers = headers_copy(&head->headers, fields);
     if (head->status == 101)
         return h2_websocket_granted(s, &to->headers);
     if (head->status >= 200 && head->status < 300)

@@ -125,6 +125,14 @@ static size_t text_bytes(const struct head *h)
     return n;
 }
 
+struct headers headers_copy(const struct headers *from,
+                            struct header at[HTTP_HEADERS_MAX])
+{
+    memcpy(at, from->at, from->len * sizeof *at);
+    return (struct headers){
+        .at = at, .len = from->len, .cap = HTTP_HEADERS_MAX};
+}
+
 enum status head_copy(struct arena *a, const struct head *from, uint32_t extra,
                       struct head **out)
 {

@@ -123,6 +123,11 @@ bool header_trails(const struct header *h);
 /* True when the comma-separated value holds `token` (without case). */
 bool header_has_token(slice value, slice token);
 
+/* The same fields in a list of its own, which may be changed; what they point at is
+ * borrowed. */
+struct headers headers_copy(const struct headers *from,
+                            struct header at[HTTP_HEADERS_MAX]);
+
 /* Copies everything a head points at into the arena in one piece; `*out` then
  * lives as long as the arena and has room for `extra` more fields. ERR_TOO_BIG
  * when over the arena's limit. */

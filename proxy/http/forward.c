@@ -220,8 +220,7 @@ void forward_body(struct request *r, slice data, bool end)
 static struct headers without_claims(const struct headers *from,
                                      struct header at[HTTP_HEADERS_MAX])
 {
-    struct headers list = {.at = at, .len = from->len, .cap = HTTP_HEADERS_MAX};
-    memcpy(at, from->at, from->len * sizeof *at);
+    struct headers list = headers_copy(from, at);
     rewrite_claims(&list);
     return list;
 }
@@ -339,9 +338,7 @@ static void send_response(struct request *r, const struct head *head, bool end)
 {
     struct header fields[HTTP_HEADERS_MAX];
     struct head copy = *head;
-    copy.headers.at = fields;
-    copy.headers.cap = HTTP_HEADERS_MAX;
-    memcpy(fields, head->headers.at, head->headers.len * sizeof *fields);
+    copy.headers = headers_copy(&head->headers, fields);
     r->status = head->status;
     for (unsigned i = r->at + 1; i-- > 0;)
         if (r->stack[i]->on_response)

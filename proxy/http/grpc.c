@@ -20,7 +20,9 @@ bool grpc_is(const struct head *request)
     return rest.len == 0 || rest.ptr[0] == '+' || rest.ptr[0] == ';';
 }
 
-unsigned grpc_status_of(unsigned http)
+/* "HTTP to gRPC Status Code Mapping"; messages over a limit are
+ * RESOURCE_EXHAUSTED. */
+static unsigned status_of(unsigned http)
 {
     enum {
         UNKNOWN = 2,
@@ -68,7 +70,7 @@ static void add_fault(struct headers *list, enum fault f, bool trailers)
 {
     static __thread char status[12], message[64];
     const struct fault_row *row = fault_row(f);
-    int n = snprintf(status, sizeof status, "%u", grpc_status_of(row->status));
+    int n = snprintf(status, sizeof status, "%u", status_of(row->status));
     int m = snprintf(message, sizeof message, "tulle: %.*s", FMT(row->name));
 
     if (!trailers)

@@ -9,9 +9,6 @@
 /* By its content type: application/grpc, also with a suffix. Not grpc-web, which
  * has its status in the body. */
 bool grpc_is(const struct head *request);
-/* The grpc-status that stands for an HTTP status ("HTTP to gRPC Status Code
- * Mapping"); messages over a limit are RESOURCE_EXHAUSTED. */
-unsigned grpc_status_of(unsigned http);
 /* What says the fault in an answer of HTTP's own, whose status a gRPC client then
  * passes over. They borrow until the next call in this thread. */
 const struct headers *grpc_fault_fields(enum fault f);

@@ -104,7 +104,8 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
     }
     *r = (struct request){.worker = t->worker, .target = t, .down = x};
     r->stack = t->inbound ? inbound_http : outbound_http;
-    r->grpc = head->http2 && grpc_is(head);
+    bool grpc = grpc_is(head);
+    r->grpc = grpc && head->http2;
     r->request_ended = end;
     r->started = clock_mono_ns();
     list_init(&r->acquire.node);
@@ -116,7 +117,7 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         target_unref(t);
         return;
     }
-    if (grpc_is(r->head)) /* messages come when there is something to say */
+    if (grpc) /* messages come when there is something to say */
         exchange_be_patient(x);
     if (head->method_id == HTTP_CONNECT) {
         request_fault(r, FAULT_CONNECT_REFUSED);

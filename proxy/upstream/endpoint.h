@@ -68,9 +68,9 @@ struct endpoint {
     bool self;
     bool app;
     bool http2; /* its plain connections speak that */
-    struct endpoint
-        *second; /* the same over plain HTTP/2, or NULL: its own line
-                                and pool; the load is counted here */
+    /* A reference: the same over plain HTTP/2, or NULL. It has a line and a pool
+     * of its own; the load is counted here. */
+    struct endpoint *second;
     struct endpoint_load load;
     struct list waiters; /* struct acquire */
     uint32_t waiting;

@@ -16,15 +16,10 @@ struct pooled {
     struct endpoint *ep;
     struct tcp_dial *dial;
     struct http_conn *conn; /* NULL while dialling */
-    bool ready; /* HTTP/2: its SETTINGS have come, so we know what it takes */
-    struct timer patience; /* until then */
+    bool ready; /* connected; of HTTP/2 also: its SETTINGS have come, so we know
+                   what it takes. Until then those in line wait for it */
+    struct timer patience; /* from connected to ready */
 };
-
-/* Those in line wait for it. */
-static bool is_starting(const struct pooled *p)
-{
-    return !p->conn || !p->ready;
-}
 
 static void forget(struct pooled *p)
 {
@@ -32,7 +27,7 @@ static void forget(struct pooled *p)
     list_remove(&p->node);
     ep->pool_len--;
     ep->up->pool_open--;
-    if (is_starting(p))
+    if (!p->ready)
         ep->pool_dialling--;
     timer_stop(&ep->up->loop->timers, &p->patience);
     mem_free(p);
@@ -56,9 +51,9 @@ static void on_closed(struct http_conn *c, enum status why)
 {
     struct pooled *p = c->owner;
     struct endpoint *ep = endpoint_ref(p->ep);
-    bool starting = is_starting(p);
+    bool was_ready = p->ready;
     forget(p);
-    if (starting) /* the next one would not do better */
+    if (!was_ready) /* the next one would not do better */
         endpoint_fail_waiters(ep, why == ERR_PROTOCOL ? FAULT_UPSTREAM_PROTOCOL
                                                       : fault_of_connect(why));
     else if (ep->waiting)
