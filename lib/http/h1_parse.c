@@ -131,6 +131,8 @@ static enum status read_request_line(struct h1_cursor *c, struct head *out,
     rc = h1_end_line(c, err);
     if (rc)
         return rc;
+    if (http_method_reserved(out->method))
+        return h1_refuse(err, 400, "PRI is no method");
     return h1_read_target(out, err);
 }
 

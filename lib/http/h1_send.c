@@ -81,7 +81,10 @@ static void send_response(struct h1_conn *h, struct exchange *x,
     }
     bool stops = !x->end_in && h->read_state == H1_READ_BODY && end &&
                  !x->rest_wanted;
-    if (!x->tunnel && (h->c.draining || stops || h->expecting))
+    /* Behind a CONNECT that was not granted may be what was meant for the tunnel:
+     * it must not be taken for requests. */
+    bool refused = x->connect && !x->upgrade;
+    if (!x->tunnel && (h->c.draining || stops || h->expecting || refused))
         h->keep_alive = false;
     bool none = x->is_head_request || http_status_bodyless(head->status);
     struct head copy = *head;

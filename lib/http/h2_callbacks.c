@@ -169,8 +169,7 @@ static void got_request(struct h2_conn *h, struct h2_stream *s, bool end)
         answer_too_large(h, s);
         return;
     }
-    if (!h->link) /* there it was done */
-        h2_join_cookies(h->block);
+    h2_join_cookies(h->block);
     if (h2_head_request(h->block, h->link, &head)) {
         refuse_stream(h, s, RESET_PROTOCOL);
         return;

@@ -50,6 +50,9 @@ static enum status add_field(struct head *out, slice name, slice value)
     switch (f->id) {
     case HDR_CONTENT_LENGTH:
         return take_content_length(out, value);
+    case HDR_HTTP2_SETTINGS: /* of an upgrade that is none */
+        f->hop = true;
+        return OK;
     case HDR_TE:
         f->hop = true;
         out->te_trailers = slice_eq_nocase(value, SLICE("trailers"));
@@ -139,6 +142,8 @@ static enum status take_upgrade(struct head *out, bool link)
 static enum status check_target(const struct head *out)
 {
     slice path = out->path;
+    if (http_method_reserved(out->method))
+        return ERR_PROTOCOL;
     if (out->authority.len && !http_authority_valid(out->authority))
         return ERR_PROTOCOL;
     if (out->method_id == HTTP_CONNECT)

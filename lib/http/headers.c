@@ -124,7 +124,7 @@ static bool starts_as(slice name, slice lower)
 
 static enum header_id claim_of(slice name)
 {
-    if (name.len > ours.len && starts_as(name, ours))
+    if (starts_as(name, ours))
         return HDR_TULLE;
     if (name.len == client_cert.len && starts_as(name, client_cert))
         return HDR_CLIENT_CERT;

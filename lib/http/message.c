@@ -29,6 +29,11 @@ enum http_method http_method_id(slice method)
     return HTTP_OTHER;
 }
 
+bool http_method_reserved(slice method)
+{
+    return slice_eq(method, SLICE("PRI"));
+}
+
 bool http_method_idempotent(enum http_method m)
 {
     for (size_t i = 0; i < METHODS; i++)

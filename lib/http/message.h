@@ -100,6 +100,9 @@ static inline bool http_status_bodyless(unsigned status)
 }
 
 enum http_method http_method_id(slice method);
+/* "PRI", which nobody may use, so that no request is taken for the preface of
+ * HTTP/2 (RFC 9113 section 11.6). */
+bool http_method_reserved(slice method);
 /* Known reason phrase or "". Never NULL. */
 slice http_reason(unsigned status);
 /* RFC 9110 section 9.2.2. */

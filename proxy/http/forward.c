@@ -359,6 +359,32 @@ static void send_informational(struct request *r, const struct head *head)
     exchange_send_head(r->down, &copy, false);
 }
 
+static slice protocol_name_of(slice protocol)
+{
+    slice name, version;
+    protocol = slice_trim(protocol);
+    return slice_cut(protocol, '/', &name, &version) ? name : protocol;
+}
+
+static bool was_offered(slice offer, slice name)
+{
+    slice part;
+    while (slice_next(&offer, ',', &part))
+        if (slice_eq_nocase(protocol_name_of(part), name))
+            return true;
+    return false;
+}
+
+/* A server switches to nothing that was not asked for (RFC 9110 section 7.8). */
+static bool switches_unasked(const struct request *r, const struct head *head)
+{
+    slice rest = head->protocol, part;
+    while (head->status == 101 && slice_next(&rest, ',', &part))
+        if (!was_offered(r->head->protocol, protocol_name_of(part)))
+            return true;
+    return false;
+}
+
 static void on_head(struct exchange *x, const struct head *head, bool end)
 {
     struct request *r = x->owner;
@@ -367,6 +393,13 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         return;
     }
     enum fault f = marked_fault(r, head);
+    if (switches_unasked(r, head)) {
+        end_attempt(r, true);
+        r->up = NULL;
+        exchange_reset(x, RESET_PROTOCOL);
+        attempt_failed(r, FAULT_UPSTREAM_PROTOCOL);
+        return;
+    }
     end_attempt(r, f || head->status >= 500);
     if (f && may_retry(r, f)) {
         r->up = NULL;

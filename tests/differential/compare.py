@@ -82,10 +82,12 @@ NODE_METHODS = set("""ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK
     M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST
     PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE
     UNBIND UNLINK UNLOCK UNSUBSCRIBE""".split())
-EXTENSION_BLANKS = re.compile(rb"\r\n[0-9A-Fa-f]+(?:[ \t]+;|[^\r]*;[^\r=]*[ \t;=][^\r]*)")
+EXTENSION_BLANKS = re.compile(
+    rb"\r\n[0-9A-Fa-f]+(?:[ \t]+;|[^\r]*;[^\r=]*[ \t;=][^\r]*)")
 TAB_AFTER_CODING = re.compile(
     rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\t[ \t]*\r\n", re.I)
-CLOSED_SO_FAR = re.compile(rb"HTTP/1.1 1\d\d [^\0]*connection:[^\r]*close[^\0]*HTTP/1", re.I)
+CLOSED_SO_FAR = re.compile(rb"HTTP/1.1 1\d\d [^\0]*connection:[^\r]*close[^\0]*HTTP/1",
+                           re.I)
 FRAMING_IN_TRAILERS = re.compile(
     rb"\r\n0+[ \t]*(?:;[^\r]*)?\r\n(?:[^\r]*\r\n)*"
     rb"(?:content-length|transfer-encoding):", re.I)
@@ -100,7 +102,7 @@ TRAILER_FRAMING = (
 EXPLAINED = {
     "node": [
         (r"HPE_INVALID_CHUNK_SIZE|HPE_STRICT", *CHUNK_BLANKS),
-        (r"HPE_INVALID_(CONTENT_LENGTH|TRANSFER_ENCODING)|HPE_UNEXPECTED_CONTENT_LENGTH",
+        (r"HPE_(INVALID|UNEXPECTED)_(CONTENT_LENGTH|TRANSFER_ENCODING)",
          *TRAILER_FRAMING),
         (r"HPE_INVALID_TRANSFER_ENCODING", "a tab after the coding", TAB_AFTER_CODING,
          "RFC 9112 section 5.1: blanks around a value are no part of it"),
@@ -169,7 +171,8 @@ class Report:
             if found and faulty(name, found, ours, data):
                 self.faults[name] += 1
             elif found:
-                self.differences.append((name, f"message {found[0]}: {found[1]}", kind, data, ours, theirs))
+                self.differences.append((name, f"message {found[0]}: {found[1]}", kind,
+                                         data, ours, theirs))
             self.same[name] += alike(ours, theirs)
             message = refused(ours, theirs)
             if message:
@@ -190,7 +193,8 @@ class Report:
                  f"{len(self.unexplained)} refused by both without a known reason"]
         lines += [f"  {n} read otherwise for a known fault of {p}"
                   for p, n in sorted(self.faults.items())]
-        lines += [f"  {n} refused by {why}" for why, n in sorted(self.explained.items())]
+        lines += [f"  {n} refused by {why}" for why,
+                  n in sorted(self.explained.items())]
         return "\n".join(lines)
 
 

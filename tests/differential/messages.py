@@ -44,8 +44,9 @@ BAD_CODING_NAMES = (b"Transfer-Encoding ", b"Transfer_Encoding",
                     b"Transfer-Encoding\t", b" Transfer-Encoding",
                     b"X: y\r\n Transfer-Encoding", b"X: y\nTransfer-Encoding",
                     b"X: y\rTransfer-Encoding", b"Transfer-Encodin\xc7",
-                    b"transfer-encodinG", b"Transfer\r\n-Encoding", b"\x00Transfer-Encoding")
-HOSTS = (b"test", b"TEST:80", b"[::1]:80", b"1.2.3.4", b"a.b.c", b"test:")
+                    b"transfer-encodinG", b"Transfer\r\n-Encoding",
+                    b"\x00Transfer-Encoding")
+HOSTS = (b"test", b"TEST:80", b"[2001:db8::1]:80", b"1.2.3.4", b"a.b.c", b"test:")
 BAD_HOSTS = (b"", b"a b", b"a,b", b"u@a", b"a/b", b"a:b", b"[::1", b"a#b", b"a?b",
              b"a\x00", b"\xe9", b"a:99999", b"a:80:80", b"http://a")
 CONNECTIONS = (b"close", b"keep-alive", b"Close", b"close, x-a", b"x-a", b"upgrade",
@@ -54,10 +55,13 @@ CONNECTIONS = (b"close", b"keep-alive", b"Close", b"close, x-a", b"x-a", b"upgra
                b"close\t", b"\tclose ", b"close\t, x")
 EXTENSIONS = (b";a", b";a=b", b"; a = b", b";a=\"b\"", b";a=\"b;c\\\"\"", b" ;a",
               b";a;b=c", b"\t;\ta")
-BAD_EXTENSIONS = (b" ", b"\t", b";", b"; ", b";a=", b";\x00", b";a=\"b", b";a\n", b";a\r",
-                  b"x", b",a", b" a", b";a=b\xff", b";\"a\"", b";a=\"\n\"", b";a=\"\x7f\"")
+BAD_EXTENSIONS = (b" ", b"\t", b";", b"; ", b";a=", b";\x00", b";a=\"b", b";a\n",
+                  b";a\r",
+                  b"x", b",a", b" a", b";a=b\xff", b";\"a\"", b";a=\"\n\"",
+                  b";a=\"\x7f\"")
 BAD_SIZES = (b"", b"+1", b"-1", b"0x1", b"1_", b" 1", b"1g", b"00000000000000001",
-             b"FFFFFFFFFFFFFFFF", b"10000000000000000", b"1.0", b"\t1", b"1 1", b"\x001",
+             b"FFFFFFFFFFFFFFFF", b"10000000000000000", b"1.0", b"\t1", b"1 1",
+             b"\x001",
              b"ffffffff", b"100000000")
 STATUSES = (b"200", b"201", b"204", b"304", b"301", b"404", b"500", b"206", b"205",
             b"226", b"299", b"451", b"599")
@@ -66,10 +70,13 @@ BAD_STATUSES = (b"99", b"600", b"2000", b"20", b"", b"2x0", b"-20", b"000", b"99
 INFORMATIONAL = (b"100", b"102", b"103", b"199")
 REASONS = (b" OK", b" ", b"", b" a b", b" \xe9", b" a\tb", b"  two")
 BAD_REASONS = (b" a\x00", b" a\r", b" a\x01", b"\tOK", b" a\x7f", b"OK")
-MUTANTS = (b"\r", b"\n", b"\r\n", b"\x00", b" ", b"\t", b":", b";", b",", b"\x0b", b"\x0c",
-           b"\x7f", b"\x80", b"\xff", b"0", b"1", b"5", b"a", b"F", b"\"", b"\\", b"/", b"-",
+MUTANTS = (b"\r", b"\n", b"\r\n", b"\x00", b" ", b"\t", b":", b";", b",", b"\x0b",
+           b"\x0c",
+           b"\x7f", b"\x80", b"\xff", b"0", b"1", b"5", b"a", b"F", b"\"", b"\\", b"/",
+           b"-",
            b"_", b"#", b"%", b"HTTP/1.1", b"chunked", b"Content-Length: 1\r\n", b"+",
-           b"Transfer-Encoding: chunked\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"close", b"\xa0")
+           b"Transfer-Encoding: chunked\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"close",
+           b"\xa0")
 
 
 class Maker:
@@ -104,7 +111,8 @@ class Maker:
         """Content-Length of a body of `n` bytes, rarely another."""
         dice = self.random.randrange(60)
         text = str(n).encode()
-        name = self.random.choice((b"Content-Length", b"content-length", b"CONTENT-LENGTH"))
+        name = self.random.choice((b"Content-Length", b"content-length",
+                                   b"CONTENT-LENGTH"))
         if dice == 0:
             return [self.field(name, self.bad_length(n))]
         if dice == 1:
@@ -113,10 +121,13 @@ class Maker:
             return [self.field(name, text),
                     self.field(name, str(self.random.randrange(12)).encode())]
         if dice == 3:
-            return [self.field(name, str(max(0, n + self.random.randint(-3, 3))).encode())]
+            return [self.field(name, str(max(0,
+                                             n + self.random.randint(-3, 3))).encode())]
         if dice == 4:
-            return [self.field(self.random.choice((b"Content_Length", b"Content-Length ",
-                                                   b" Content-Length", b"Content-Lengt\xe8")),
+            return [self.field(self.random.choice((b"Content_Length",
+                                                   b"Content-Length ",
+                                                   b" Content-Length",
+                                                   b"Content-Lengt\xe8")),
                                text)]
         if dice == 5:
             text = b"00" + text
@@ -139,7 +150,8 @@ class Maker:
     def data(self):
         """A body, often one that looks like a message."""
         return self.random.choice((
-            b"", b"x", b"hello", b"0\r\n\r\n", SENTINEL, b"\r\n", b"a\x00\xff\n", b"y" * 40,
+            b"", b"x", b"hello", b"0\r\n\r\n", SENTINEL, b"\r\n", b"a\x00\xff\n",
+            b"y" * 40,
             b"GET /smuggled HTTP/1.1\r\nHost: s\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"))
 
     def extension(self):
@@ -156,7 +168,8 @@ class Maker:
         out, at = [], 0
         while at < len(data):
             n = self.random.randint(1, len(data) - at)
-            out += [self.size(n), self.extension(), self.end(), data[at:at + n], self.end()]
+            out += [self.size(n), self.extension(), self.end(), data[at:at + n],
+                    self.end()]
             at += n
         out += [self.some((b"0", b"000"), BAD_SIZES, 60), self.extension(), self.end()]
         for _ in range(self.random.choice((0, 0, 0, 1, 2))):
@@ -204,7 +217,8 @@ class Maker:
         method = self.some(METHODS, BAD_METHODS, 40)
         target = self.some(TARGETS, BAD_TARGETS, 25)
         if method == b"CONNECT" and self.random.randrange(4):
-            target = self.some((b"test:443", b"[::1]:1"), (b"test", b"test:", b":1", b"/"), 3)
+            target = self.some((b"test:443", b"[2001:db8::1]:1"),
+                               (b"test", b"test:", b":1", b"/"), 3)
         if method == b"OPTIONS" and self.random.randrange(2):
             target = b"*"
         fields, data = self.body()
@@ -212,7 +226,8 @@ class Maker:
             fields, data = [], b""
         if not self.random.randrange(30):
             fields.append(self.field(b"Expect", self.some((b"100-continue",),
-                                                          (b"200-ok", b"100-continue, x"), 4)))
+                                                          (b"200-ok",
+                                                           b"100-continue, x"), 4)))
         space = self.some((b" ",), (b"  ", b"\t", b"", b" \t", b"\x0b", b"\xa0"), 120)
         return b"".join((
             self.some((b"",), (CRLF, b"\n", b" ", b"\r\n\r\n", b"\x00", b"\r"), 40),
@@ -222,15 +237,19 @@ class Maker:
     def response(self):
         out = []
         for _ in range(self.random.choice((0, 0, 0, 0, 1, 2))):
-            out += [b"HTTP/1.1 ", self.random.choice(INFORMATIONAL), b" So far", self.end(),
+            out += [b"HTTP/1.1 ", self.random.choice(INFORMATIONAL), b" So far",
+                    self.end(),
                     self.rest([])]
         status = self.some(STATUSES, BAD_STATUSES, 40)
         fields, data = self.body()
         if not self.random.randrange(25):
             status = b"101"
-            fields += [self.field(b"Upgrade", b"websocket"), self.field(b"Connection", b"upgrade")]
-        out += [self.some((b"HTTP/1.1",), BAD_VERSIONS, 25), self.some((b" ",), (b"  ", b"\t"), 120),
-                status, self.some(REASONS, BAD_REASONS, 40), self.end(), self.rest(fields), data,
+            fields += [self.field(b"Upgrade", b"websocket"),
+                       self.field(b"Connection", b"upgrade")]
+        out += [self.some((b"HTTP/1.1",), BAD_VERSIONS, 25),
+                self.some((b" ",), (b"  ", b"\t"), 120),
+                status, self.some(REASONS, BAD_REASONS, 40), self.end(),
+                self.rest(fields), data,
                 self.random.choice((b"", b"", b"surplus", b"HTTP/1.1 200 OK\r\n\r\n"))]
         return b"".join(out)
 

@@ -70,6 +70,9 @@ def _request_problems(want, request):
     for name in want.get("hdr_absent", []):
         if _present(fields, name):
             problems.append(f"passed {name}")
+    for name in want.get("trl_absent", []):
+        if values(request.trailers, name):
+            problems.append(f"passed trailer {name}")
     for name in want.get("hdr_present", []):
         if not values(fields, name):
             problems.append(f"lost {name}")

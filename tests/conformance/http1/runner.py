@@ -78,7 +78,7 @@ def _run_expect(case, client, record, responses):
     return verdict, detail
 
 
-def run_case(case, addr, backend, gap=0.03):
+def run_case(case, addr, backend, settle, gap=0.03):
     """(verdict, detail, what the client got)"""
     want, kind = case["want"], case["kind"]
     backend.start(_script(case))
@@ -88,7 +88,7 @@ def run_case(case, addr, backend, gap=0.03):
     try:
         client.send(expand(case["raw"]), end=kind == "halfclose")
         responses, left, bad = client.wait(
-            want.get("responses", want.get("prefix", 0) + 1),
+            want.get("responses", want.get("prefix", 0) + 1), settle=settle,
             to_head=bool(want.get("head")), for_close=bool(want.get("close")))
         if kind == "expect":
             verdict = _run_expect(case, client, record, responses)
@@ -108,9 +108,9 @@ def run_case(case, addr, backend, gap=0.03):
         client.close()
 
 
-def _result(case, addr, backend):
+def _result(case, addr, backend, settle):
     try:
-        verdict, detail, got = run_case(case, addr, backend)
+        verdict, detail, got = run_case(case, addr, backend, settle)
     except OSError as e:
         verdict, detail, got = "ERROR", str(e), b""
     saw = b" || ".join(bytes(raw[:400]) for raw in backend.record.raw[:4])
@@ -122,11 +122,12 @@ def _result(case, addr, backend):
                   crashed, saw.decode("latin-1"), got.decode("latin-1"))
 
 
-def run(cases, addr, backend, show=None):
-    """Results of all cases; `show(result)` is called after each."""
+def run(cases, addr, backend, show=None, settle=0.12):
+    """Results of all cases; `show(result)` is called after each. `settle`: after
+    so long without a byte nothing more is expected."""
     results = []
     for case in cases:
-        results.append(_result(case, addr, backend))
+        results.append(_result(case, addr, backend, settle))
         if show:
             show(results[-1])
     return results

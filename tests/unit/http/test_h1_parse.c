@@ -48,6 +48,8 @@ static const struct {
     BAD(505, "HTTP version other than 1", "GET / HTTP/2.0\r\n" H "\r\n"),
     BAD(505, "HTTP version other than 1", "GET / HTTP/0.9\r\n" H "\r\n"),
     BAD(505, "HTTP version other than 1", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    BAD(400, "PRI is no method", "PRI /p HTTP/1.1\r\n" H "\r\n"),
+    BAD(400, "PRI is no method", "PRI * HTTP/1.1\r\n" H "\r\n"),
     BAD(400, "unexpected byte in a line", "GET / HTTP/1.10\r\n" H "\r\n"),
     BAD(400, "unexpected byte in a line", "GET / HTTP/1.1 \r\n" H "\r\n"),
     BAD(400, "bare LF", "GET / HTTP/1.1\n" H "\r\n"),

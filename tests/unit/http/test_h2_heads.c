@@ -113,12 +113,16 @@ static void test_refused_heads(void **state)
         ":method",    "GET", ":scheme",        "http", ":path",          "/",
         ":authority", "a",   "content-length", "1",    "content-length", "2",
         NULL};
+    static const char *const preface[] = {":method",    "PRI",   ":scheme",
+                                          "http",       ":path", "/",
+                                          ":authority", "a",     NULL};
     (void)state;
     refused_head(two_hosts);
     refused_head(no_path);
     refused_head(h2c);
     refused_head(connection);
     refused_head(lengths);
+    refused_head(preface);
 }
 
 /* What the next hop would write in a request line or in Host must be what HTTP/1
