@@ -93,7 +93,7 @@ static const struct {
     {SLICE_INIT("Tulle-Identity"), HDR_TULLE, false},
     {SLICE_INIT("tulle-a"), HDR_TULLE, false},
     {SLICE_INIT("tulle-a-name-longer-than-any-known"), HDR_TULLE, false},
-    {SLICE_INIT("tulle-"), HDR_OTHER, false},
+    {SLICE_INIT("tulle-"), HDR_TULLE, false},
     {SLICE_INIT("tulle_x"), HDR_TULLE, false}, /* some applications fold "_" */
     {SLICE_INIT("X-Forwarded-Client-Cert"), HDR_CLIENT_CERT, false},
     {SLICE_INIT("x_forwarded-client_cert"), HDR_CLIENT_CERT, false},
