@@ -35,7 +35,7 @@ static void free_relay(struct reap *r)
 /* A plain end would tell whoever has not got all that it has. */
 static void close_side(struct stream *s, enum stream_close how)
 {
-    stream_close(s, how == STREAM_NOW && stream_queued(s) ? STREAM_RESET : how);
+    stream_close(s, stream_queued(s) ? STREAM_RESET : how);
 }
 
 static void finish(struct relay *r, enum stream_close how, enum fault f)
@@ -133,8 +133,8 @@ static void on_idle(struct timer *t)
     int64_t due = r->last + r->idle_timeout;
     if (loop_now(r->loop) < due)
         timer_set(&r->loop->timers, t, due);
-    else
-        finish(r, STREAM_NOW, FAULT_UPSTREAM_TIMEOUT);
+    else /* an end, which a link has only where there is time for it */
+        finish(r, STREAM_FLUSH, FAULT_UPSTREAM_TIMEOUT);
 }
 
 static void side_init(struct side *side, struct side *other, struct relay *r,
