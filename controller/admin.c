@@ -58,6 +58,25 @@ static void page_sessions(void *arg, struct exchange *x,
     reply_json(x, &body);
 }
 
+static void page_proxies(void *arg, struct exchange *x,
+                         const struct admin_request *req)
+{
+    const struct admin_pages *a = arg;
+    struct json_write w;
+    struct text body;
+
+    (void)req;
+    text_init(&body, PAGE_MAX);
+    json_write_init(&w, &body);
+    json_write_object(&w);
+    json_write_name(&w, "proxies");
+    json_write_array(&w);
+    a->opt.proxies(a->opt.arg, &w);
+    json_write_array_end(&w);
+    json_write_object_end(&w);
+    reply_json(x, &body);
+}
+
 /* --- watching --- */
 
 static void watcher_free(struct reap *r)
@@ -221,6 +240,7 @@ static enum status metrics(void *arg, struct text *out)
 static const struct admin_route routes[] = {
     {HTTP_GET, "/v1/registry", page_registry, 0},
     {HTTP_GET, "/v1/sessions", page_sessions, 0},
+    {HTTP_GET, "/v1/proxies", page_proxies, 0},
 };
 
 static void init_pages(struct admin_pages *a)

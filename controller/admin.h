@@ -2,12 +2,16 @@
 /* Pages that only a controller has, beside those of lib/admin; on loopback:
  *     /v1/registry           everything that the source said
  *     /v1/registry?watch     its changes as JSON lines, until the caller leaves
- *     /v1/sessions           the proxies, and what each has */
+ *     /v1/sessions           the proxies that have their session here, and what
+ *                            each has
+ *     /v1/proxies            every proxy, also those of other replicas that tell
+ *                            us: the leader knows all */
 #ifndef TULLE_CONTROLLER_ADMIN_H
 #define TULLE_CONTROLLER_ADMIN_H
 
 #include "controller/subscribe/publish.h"
 #include "lib/http/server.h"
+#include "lib/json/json_write.h"
 
 struct admin_pages;
 
@@ -19,6 +23,8 @@ struct admin_pages_options {
     /* As in lib/admin: see admin.h there. */
     bool (*ready)(void *arg, struct text *why);
     enum status (*metrics)(void *arg, struct text *out);
+    /* Items of the open array. */
+    void (*proxies)(void *arg, struct json_write *w);
     void *arg;
 };
 

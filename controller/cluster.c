@@ -272,6 +272,11 @@ enum status cluster_set_tls(struct cluster *c,
     return OK;
 }
 
+const struct proxies *cluster_proxies(const struct cluster *c)
+{
+    return c->proxies;
+}
+
 void cluster_numbers(const struct cluster *c, struct cluster_numbers *out)
 {
     *out = (struct cluster_numbers){

@@ -51,6 +51,8 @@ void cluster_set_api(struct cluster *c, struct mesh_api *api,
                      const struct source *source);
 /* For the Mesh API. */
 struct gather *cluster_gather(struct cluster *c);
+/* What is known of every proxy. Borrowed. */
+const struct proxies *cluster_proxies(const struct cluster *c);
 /* It knows less than other replicas: it has sent its proxies to them. */
 bool cluster_is_blind(const struct cluster *c);
 /* May we sign? Not when we have not heard of the issuer's Secret for long. */

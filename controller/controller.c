@@ -16,6 +16,7 @@
 #include "controller/identity/ca_store.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/state_file.h"
+#include "controller/live/proxies_json.h"
 #include "controller/subscribe/server.h"
 #include "controller/telemetry/metrics.h"
 #include "controller/watch/source.h"
@@ -396,6 +397,21 @@ static enum status render_metrics(void *arg, struct text *out)
     return controller_metrics_render(c->metrics, &n, out);
 }
 
+static void put_proxy(void *arg, const struct proxy_state *s)
+{
+    proxy_state_json(s, arg);
+}
+
+static void write_proxies(void *arg, struct json_write *w)
+{
+    const struct controller *c = arg;
+
+    if (c->cluster)
+        proxies_json(cluster_proxies(c->cluster), w);
+    else
+        publisher_states(c->publisher, put_proxy, w);
+}
+
 static enum status start_admin(struct controller *c, struct error *e)
 {
     struct admin_pages_options opt = {
@@ -406,6 +422,7 @@ static enum status start_admin(struct controller *c, struct error *e)
         .publisher = c->publisher,
         .ready = ready,
         .metrics = render_metrics,
+        .proxies = write_proxies,
         .arg = c,
     };
 

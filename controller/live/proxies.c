@@ -42,28 +42,46 @@ struct proxies {
 
 /* --- states --- */
 
-enum { SLICES = 8 };
+enum { NAMES = 8, SLICES = NAMES + WIRE_SILENT_MAX };
 
 static slice *slice_at(struct proxy_state *s, unsigned i)
 {
-    slice *const at[SLICES] = {&s->ns,     &s->pod,  &s->uid,     &s->identity,
-                               &s->config, &s->mtls, &s->version, &s->problem};
+    slice *const at[NAMES] = {&s->ns,     &s->pod,  &s->uid,     &s->identity,
+                              &s->config, &s->mtls, &s->version, &s->problem};
 
-    return at[i];
+    return i < NAMES ? at[i] : &s->silent[i - NAMES].service;
+}
+
+static unsigned slices(const struct proxy_state *s)
+{
+    return NAMES + s->silent_len;
 }
 
 static bool state_eq(struct proxy_state *a, struct proxy_state *b)
 {
-    for (unsigned i = 0; i < SLICES; i++)
+    for (unsigned i = 0; i < NAMES; i++)
         if (!slice_eq(*slice_at(a, i), *slice_at(b, i)))
             return false;
     return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after;
 }
 
+static bool silent_eq(const struct proxy_state *a, const struct proxy_state *b)
+{
+    if (a->silent_len != b->silent_len)
+        return false;
+    for (uint32_t i = 0; i < a->silent_len; i++)
+        if (a->silent[i].inbound != b->silent[i].inbound ||
+            a->silent[i].connections != b->silent[i].connections ||
+            !slice_eq(a->silent[i].service, b->silent[i].service))
+            return false;
+    return a->detect_timeouts == b->detect_timeouts;
+}
+
 static bool numbers_eq(const struct proxy_state *a, const struct proxy_state *b)
 {
     return a->requests == b->requests && a->failures == b->failures &&
-           a->connections == b->connections && a->secured == b->secured;
+           a->connections == b->connections && a->secured == b->secured &&
+           silent_eq(a, b);
 }
 
 static void known_set(struct known *k, const struct proxy_state *s)
@@ -73,13 +91,13 @@ static void known_set(struct known *k, const struct proxy_state *s)
     size_t at[SLICES], len;
 
     text_init(&t, SIZE_MAX / 2);
-    for (unsigned i = 0; i < SLICES; i++) {
+    for (unsigned i = 0; i < slices(s); i++) {
         at[i] = t.len;
         text_add(&t, *slice_at(&copy, i));
     }
     mem_free(k->memory);
     k->memory = text_take(&t, &len);
-    for (unsigned i = 0; i < SLICES; i++)
+    for (unsigned i = 0; i < slices(s); i++)
         slice_at(&copy, i)->ptr = k->memory ? k->memory + at[i] : NULL;
     k->state = copy;
 }
@@ -269,6 +287,23 @@ bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
 
     while (map_next(&p->pods, i, &key, &value)) {
         const struct known *k = find(value, replica);
+
+        if (!k || k->lost)
+            continue;
+        *out = &k->state;
+        return true;
+    }
+    return false;
+}
+
+bool proxies_all(const struct proxies *p, size_t *i,
+                 const struct proxy_state **out)
+{
+    void *value;
+    slice key;
+
+    while (map_next(&p->pods, i, &key, &value)) {
+        const struct known *k = best_of(value, SLICE_NONE);
 
         if (!k || k->lost)
             continue;

@@ -43,6 +43,9 @@ const struct proxy_state *proxies_find(const struct proxies *p, slice key,
  * *i = 0. */
 bool proxies_next(const struct proxies *p, unsigned replica, size_t *i,
                   const struct proxy_state **out);
+/* Walks all pods, wherever their session is; start with *i = 0. */
+bool proxies_all(const struct proxies *p, size_t *i,
+                 const struct proxy_state **out);
 /* What the timer does; `now` monotonic ns. For tests. */
 void proxies_look(struct proxies *p, int64_t now);
 size_t proxies_count(const struct proxies *p);

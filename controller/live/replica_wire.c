@@ -3,6 +3,7 @@
 
 #include "lib/json/json_write.h"
 #include "lib/mesh/identity.h"
+#include "lib/mesh/silent.h"
 
 static const struct json_limits limits = {REPLICA_LINE_MAX, 64};
 
@@ -23,6 +24,7 @@ static const struct {
       {"failures", offsetof(struct proxy_state, failures)},
       {"connections", offsetof(struct proxy_state, connections)},
       {"secured", offsetof(struct proxy_state, secured)},
+      {"detectTimeouts", offsetof(struct proxy_state, detect_timeouts)},
 };
 enum {
     TEXTS = sizeof texts / sizeof *texts,
@@ -41,6 +43,7 @@ static void write_state(const struct proxy_state *s, struct json_write *w)
         json_member_u64(
             w, numbers[i].name,
             *(const uint64_t *)(const void *)((const char *)s + numbers[i].at));
+    silent_write(s->silent, s->silent_len, w);
 }
 
 void replica_encode(enum replica_type type, const struct proxy_state *s,
@@ -92,6 +95,8 @@ static enum status read_state(struct json v, struct proxy_state *s,
     for (size_t i = 0; i < NUMBERS && !rc; i++)
         rc = json_opt_u64(v, numbers[i].name,
                           (uint64_t *)(void *)((char *)s + numbers[i].at), e);
+    if (!rc)
+        rc = silent_read(v, s->silent, WIRE_SILENT_MAX, &s->silent_len, e);
     return rc;
 }
 

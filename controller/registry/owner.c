@@ -86,7 +86,10 @@ static enum protocol by_service(const struct registry *r,
     return PROTOCOL_DETECT;
 }
 
-static enum protocol by_services(const struct registry *r, slice ip,
+/* A Service selects pods of its own namespace. Slices of others that name a pod's
+ * address were written by hand, and have no say. */
+static enum protocol by_services(const struct registry *r,
+                                 const struct record *pod, slice ip,
                                  uint16_t port)
 {
     const struct registry_ip *at = registry_at(r, ip);
@@ -97,6 +100,8 @@ static enum protocol by_services(const struct registry *r, slice ip,
     for (size_t i = 0; at && i < at->slices.len; i++) {
         const struct slice_record *s = &at->slices.at[i]->epslice;
 
+        if (pod && !slice_eq(at->slices.at[i]->ns, pod->ns))
+            continue;
         for (uint32_t j = 0; j < s->ports_len; j++) {
             if (s->ports[j].port != port)
                 continue;
@@ -123,7 +128,7 @@ enum protocol owner_protocol(const struct registry *r, const struct record *pod,
     }
     if (own.opaque)
         return PROTOCOL_OPAQUE;
-    p = by_services(r, ip, port);
+    p = by_services(r, pod, ip, port);
     return p == PROTOCOL_DETECT ? declared_protocol(&own) : p;
 }
 

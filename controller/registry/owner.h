@@ -17,7 +17,7 @@ const struct record *owner_of(const struct registry *r, slice ip,
 void owner_settings(const struct registry *r, const struct record *pod,
                     struct mesh_settings *out);
 /* What the port speaks: the pod's (or its namespace's) annotation, else what the
- * Services that lead to it declare, else the port's number. Services that
+ * Services of its namespace that lead to it declare, else the port's number. Services that
  * disagree: opaque if one says so (its server may speak first), else the bytes
  * decide. `pod` may be NULL: an address that is no pod's. */
 enum protocol owner_protocol(const struct registry *r, const struct record *pod,

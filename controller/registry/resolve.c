@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "controller/registry/owner.h"
+#include "lib/base/map.h"
 #include "lib/base/vec.h"
 #include "lib/detect/declared.h"
 #include "lib/mesh/identity.h"
@@ -67,6 +68,8 @@ static void ports_add_served(struct ports *p, const struct job *j,
     for (size_t i = 0; at && i < at->slices.len; i++) {
         const struct slice_record *s = &at->slices.at[i]->epslice;
 
+        if (!slice_eq(at->slices.at[i]->ns, pod->ns))
+            continue;
         for (uint32_t n = 0; n < s->ports_len; n++)
             if (owner_of(j->r, ip, s->ports[n].port) == pod)
                 ports_add(p, s->ports[n].port);
@@ -446,27 +449,57 @@ static void find_in_slice(const struct slice_record *s,
     }
 }
 
-/* A dual-stack Service lists each pod twice: only its first family is used,
- * unless nothing is there. */
+/* By an address that was found already. */
+static bool is_found(const struct map *ips, const struct record *pod)
+{
+    for (uint32_t i = 0; i < pod->pod.ips_len; i++)
+        if (map_get(ips, pod->pod.ips[i]))
+            return true;
+    return false;
+}
+
+/* A dual-stack Service lists each pod twice: its first family counts, and of the
+ * other one those pods that have no other address. Of what is no pod's nobody can
+ * tell what is the same: the other family counts if the first has nothing. */
+static void add_other_family(const struct job *j, const found_list *other,
+                             found_list *found)
+{
+    size_t first = found->len;
+    struct map ips;
+
+    map_init(&ips);
+    for (size_t i = 0; i < first; i++)
+        (void)map_put(&ips, found->at[i].ip, found);
+    for (size_t i = 0; i < other->len; i++) {
+        const struct found *f = &other->at[i];
+        const struct record *pod = owner_of(j->r, f->ip, f->port);
+
+        if (first == 0 || (pod && !is_found(&ips, pod)))
+            VEC_PUSH(found, *f);
+    }
+    map_fini(&ips);
+}
+
 static enum status service_backend(struct job *j, const struct record *svc,
                                    const struct service_port *p,
                                    struct error *e)
 {
     const record_list *slices = registry_slices(j->r, svc->ns, svc->name);
-    found_list found = {0};
+    found_list found = {0}, other = {0};
     enum status rc;
 
-    for (int pass = 0; pass < 2 && found.len == 0; pass++)
-        for (size_t i = 0; slices && i < slices->len; i++) {
-            const struct slice_record *s = &slices->at[i]->epslice;
+    for (size_t i = 0; slices && i < slices->len; i++) {
+        const struct slice_record *s = &slices->at[i]->epslice;
 
-            if ((s->v6 == svc->service.v6) == (pass == 0))
-                find_in_slice(s, p, &found);
-        }
+        find_in_slice(s, p, s->v6 == svc->service.v6 ? &found : &other);
+    }
+    if (other.len)
+        add_other_family(j, &other, &found);
     rc = keep(j, j->v->key, &j->v->backend.service, e);
     if (!rc)
         rc = make_endpoints(j, &found, e);
     VEC_FINI(&found);
+    VEC_FINI(&other);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 
 #include "controller/subscribe/session_parts.h"
 #include "lib/base/clock.h"
+#include "lib/mesh/silent.h"
 
 static struct log_area area = LOG_AREA("session");
 
@@ -97,6 +98,7 @@ void session_free(struct session *s)
         subscription_free(value);
     map_fini(&s->subs);
     text_fini(&s->line);
+    mem_free(s->report.memory);
     mem_free(s->name);
     mem_free(s->names);
     mem_free(s);
@@ -303,6 +305,7 @@ static void on_report(struct session *s, const struct report *r, int64_t now)
 {
     struct report_summary *sum = &s->report;
 
+    mem_free(sum->memory);
     *sum = (struct report_summary){
         .any = true,
         .sequence = r->sequence,
@@ -311,7 +314,10 @@ static void on_report(struct session *s, const struct report *r, int64_t now)
         .rss = r->rss_bytes,
         .rows = r->rows_len,
         .cert_not_after = r->cert_not_after,
+        .silent_len = r->silent_len,
     };
+    memcpy(sum->silent, r->silent, sizeof sum->silent);
+    sum->memory = silent_own(sum->silent, sum->silent_len);
     if (slice_to_cstr(slice_sub(r->epoch, 0, sizeof sum->epoch - 1), sum->epoch,
                       sizeof sum->epoch))
         sum->epoch[0] = 0;

@@ -73,7 +73,9 @@ struct proxy_state {
     bool in_sync;
     int64_t cert_not_after; /* seconds since 1970 */
     /* Since the proxy started, as it last reported. */
-    uint64_t requests, failures, connections, secured;
+    uint64_t requests, failures, connections, secured, detect_timeouts;
+    struct silent silent[WIRE_SILENT_MAX];
+    uint32_t silent_len;
 };
 /* Borrows until the session's next input or flush. */
 void session_state(const struct session *s, struct proxy_state *out);

@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/json/json_write.h"
+#include "lib/mesh/silent.h"
 
 static slice first_nack(const struct session *s)
 {
@@ -51,7 +52,10 @@ void session_state(const struct session *s, struct proxy_state *out)
         .failures = s->report.failures,
         .connections = s->report.connections,
         .secured = s->report.secured,
+        .detect_timeouts = s->report.detect_timeouts,
+        .silent_len = s->report.silent_len,
     };
+    memcpy(out->silent, s->report.silent, sizeof out->silent);
     workload_state(s, out);
     if (s->report.any && s->report.cert_not_after > out->cert_not_after)
         out->cert_not_after = s->report.cert_not_after;
@@ -92,6 +96,7 @@ static void report_json(const struct report_summary *r, int64_t now,
     json_member_u64(w, "failures", r->failures);
     json_member_u64(w, "connections", r->connections);
     json_member_u64(w, "secured", r->secured);
+    silent_write(r->silent, r->silent_len, w);
     json_write_object_end(w);
 }
 

@@ -42,6 +42,9 @@ struct report_summary {
     uint64_t sequence, detect_timeouts, rss, rows;
     uint64_t requests, failures, connections, secured;
     int64_t at, cert_not_after;
+    struct silent silent[WIRE_SILENT_MAX];
+    uint32_t silent_len;
+    char *memory; /* behind the names */
 };
 
 struct session {

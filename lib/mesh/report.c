@@ -2,6 +2,7 @@
 /* Reports. Counters that are zero are left out, and so are the zeros at the end
  * of a histogram: most of a report is zeros. */
 #include "lib/mesh/identity.h"
+#include "lib/mesh/silent.h"
 #include "lib/mesh/wire_parts.h"
 
 /* Half a millisecond to half a minute; two or three steps a decade. */
@@ -92,6 +93,7 @@ void report_write(const struct report *r, struct json_write *w)
     json_member_string(w, "epoch", r->epoch);
     json_member_int(w, "certNotAfter", r->cert_not_after);
     counters_write(report_counters, r, w);
+    silent_write(r->silent, r->silent_len, w);
     json_write_name(w, "rows");
     json_write_array(w);
     for (uint32_t i = 0; i < r->rows_len; i++)
@@ -164,6 +166,17 @@ static enum status rows_read(struct json obj, struct arena *a,
     return OK;
 }
 
+static enum status silent_copy(struct json obj, struct arena *a,
+                               struct report *out, struct error *e)
+{
+    enum status rc = silent_read(obj, out->silent, WIRE_SILENT_MAX,
+                                 &out->silent_len, e);
+
+    for (uint32_t i = 0; i < out->silent_len && !rc; i++)
+        rc = arena_copy(a, out->silent[i].service, &out->silent[i].service);
+    return rc;
+}
+
 enum status report_read(struct json obj, struct arena *a, struct report *out,
                         struct error *e)
 {
@@ -177,6 +190,9 @@ enum status report_read(struct json obj, struct arena *a, struct report *out,
     if (rc)
         return rc;
     rc = counters_read(report_counters, obj, out, e);
+    if (rc)
+        return rc;
+    rc = silent_copy(obj, a, out, e);
     if (rc)
         return rc;
     return rows_read(obj, a, out, e);

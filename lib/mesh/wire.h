@@ -15,6 +15,8 @@ enum {
     WIRE_REASON_MAX = 1024,
     WIRE_SERIES_MAX = 2000, /* rows of one report */
     WIRE_BUCKETS = 24,      /* latency buckets of a row */
+    WIRE_SILENT_MAX = 16,   /* of one report, half of them inbound */
+    SILENT_NAME_MAX = 256,
 };
 
 /* Of the answer that begins a session: how many keys the proxy may subscribe to. */
@@ -57,6 +59,14 @@ struct report_row {
 /* Upper bound of bucket i in microseconds; the last is unbounded (0). */
 extern const uint32_t wire_bucket_us[WIRE_BUCKETS];
 
+/* Connections to an undeclared port whose client said nothing until the proxy
+ * stopped waiting. */
+struct silent {
+    bool inbound;
+    slice service; /* as of a row */
+    uint64_t connections;
+};
+
 struct report {
     slice epoch; /* random, new at each start of the proxy */
     uint64_t sequence;
@@ -65,6 +75,8 @@ struct report {
     uint64_t rss_bytes;
     struct report_row *rows;
     uint32_t rows_len;
+    struct silent silent[WIRE_SILENT_MAX]; /* the most of each direction */
+    uint32_t silent_len;
 };
 
 struct delta {

@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
 #include "lib/detect/protocol.h"
+#include "proxy/accept/passage.h"
 #include "proxy/http/grpc.h"
 #include "proxy/http/request.h"
 #include "proxy/tcp/relay.h"
@@ -58,12 +59,15 @@ struct conduit {
     char *first;
     size_t first_len;
     bool input_ended, told_open;
-    bool draining; /* was told before anything was served */
+    bool given_back; /* it was none of ours */
+    bool draining;   /* was told before anything was served */
     conduit_tls_fn *on_tls;
     struct timer timer;
     struct dialling *dialling;
     struct http_conn *http;
     struct relay *relay;
+    struct passage passage;
+    enum fault fault; /* how an opaque connection ended */
     const struct conduit_events *events;
     void *owner;
     struct reap reap;
@@ -101,14 +105,29 @@ static void free_conduit(struct reap *r)
     mem_free(c);
 }
 
+static void log_end(const struct conduit *c)
+{
+    uint64_t in = 0, out = 0;
+
+    if (c->relay)
+        relay_bytes(c->relay, &in, &out);
+    if (c->relay)
+        *(c->conn.inbound ? &in : &out) += c->first_len;
+    passage_log(&c->passage, c->target, c->fault, in, out);
+}
+
 /* Every way ends here; streams are closed by the caller. */
 static void end(struct conduit *c)
 {
     if (c->state == C_CLOSED)
         return;
+    if (c->state != C_PEEKING && c->state != C_SERVING && !c->given_back)
+        log_end(c);
+    c->relay = NULL;
     move(c, C_CLOSED);
     timer_stop(&c->conn.worker->loop.timers, &c->timer);
     drop_dialling(c);
+    passage_fini(&c->passage);
     connection_remove(&c->conn);
     target_unref(c->target);
     c->target = NULL;
@@ -127,6 +146,7 @@ static void refuse(struct conduit *c, enum fault f)
     struct stream *down = c->down;
     log_debug(&c->log, "refused", "fault=%.*s", FMT(fault_row(f)->name));
     telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, f);
+    c->fault = f;
     if (c->events && !c->told_open)
         c->events->on_refused(c->owner, down, f);
     else
@@ -189,8 +209,14 @@ static void on_relay_done(void *arg, enum fault f)
 {
     struct conduit *c = arg;
     log_debug(&c->log, "relay ended", "fault=%.*s", FMT(fault_row(f)->name));
-    c->relay = NULL;
+    c->fault = f;
     end(c);
+}
+
+static bool on_relay_watch(void *arg, slice bytes)
+{
+    struct conduit *c = arg;
+    return passage_see(&c->passage, c->target, bytes);
 }
 
 static void relay(struct conduit *c, struct stream *up)
@@ -205,9 +231,12 @@ static void relay(struct conduit *c, struct stream *up)
                       c->conn.inbound ? 0 : c->first_len);
     c->relay = relay_start(&w->loop, c->down, up, w->config->tcp_idle_timeout,
                            c->conn.inbound, row, on_relay_done, c);
+    relay_watch(c->relay, on_relay_watch);
     if (c->input_ended)
         relay_down_ended(c->relay);
     drop_dialling(c);
+    mem_free(c->first); /* it has been sent */
+    c->first = NULL;
 }
 
 /* ---- dialling ---- */
@@ -216,10 +245,16 @@ static void try_next(struct conduit *c);
 static void peek(struct conduit *c);
 static void arm(struct conduit *c, int64_t wait);
 
+static void see_first(struct conduit *c)
+{
+    (void)passage_see(&c->passage, c->target, slice_of(c->first, c->first_len));
+}
+
 /* Early: the stream is there, and what has come is not HTTP after all. */
 static struct relay *relay_early(struct conduit *c)
 {
     struct stream *up = c->dialling->up;
+    see_first(c);
     stream_write(up, c->first, c->first_len);
     relay(c, up);
     return c->relay;
@@ -241,6 +276,7 @@ static void on_up_fail(struct stream *up, enum status why)
     struct conduit *c = up->owner;
     (void)why;
     c->dialling->up = NULL;
+    c->fault = FAULT_UPSTREAM_RESET;
     stream_close(up, STREAM_NOW);
     stream_close(c->down, STREAM_RESET);
     end(c);
@@ -305,6 +341,7 @@ static void try_next(struct conduit *c)
         refuse(c, f);
         return;
     }
+    passage_try(&c->passage, c->conn.worker, d->ep);
     d->started = loop_now(&c->conn.worker->loop);
     d->under_way = true;
     balancer_begin(&d->ep->load);
@@ -325,17 +362,12 @@ static void go_opaque(struct conduit *c)
 {
     timer_stop(&c->conn.worker->loop.timers, &c->timer);
     stream_read(c->down, false); /* until somebody takes it */
-    if (c->state != C_EARLY) {
-        move(c, C_DIALLING);
-        dial(c);
-        return;
-    }
-    if (c->dialling->up) {
+    if (c->state == C_EARLY && c->dialling->up) {
         relay_early(c);
         return;
     }
-    /* Being dialled without the bytes that have come meanwhile: dial anew. */
-    drop_dialling(c);
+    see_first(c);
+    drop_dialling(c); /* early: without the bytes that have come meanwhile */
     move(c, C_DIALLING);
     dial(c);
 }
@@ -351,6 +383,7 @@ static void arm(struct conduit *c, int64_t wait)
 /* A peer that was silent for so long that it was taken for plaintext. */
 static void give_back(struct conduit *c)
 {
+    c->given_back = true;
     c->on_tls(c->down, c->target, slice_of(c->first, c->first_len),
               c->input_ended);
     end(c);
@@ -408,6 +441,14 @@ static void peek(struct conduit *c)
     }
 }
 
+static void count_silence(struct conduit *c)
+{
+    struct telemetry *t = c->conn.worker->telemetry;
+    telemetry_count(t, COUNTER_DETECT_TIMEOUTS);
+    telemetry_tally(t, TALLY_SILENT, c->conn.inbound,
+                    slice_str(c->target->service));
+}
+
 static void on_timer(struct timer *t)
 {
     struct conduit *c = CONTAINER_OF(t, struct conduit, timer);
@@ -416,11 +457,12 @@ static void on_timer(struct timer *t)
         return;
     }
     if (c->state == C_EARLY || protocol_is_http(target_protocol(c->target))) {
+        c->fault = FAULT_UPSTREAM_TIMEOUT;
         stream_close(c->down, STREAM_NOW); /* nobody ever spoke */
         end(c);
         return;
     }
-    telemetry_count(c->conn.worker->telemetry, COUNTER_DETECT_TIMEOUTS);
+    count_silence(c);
     move(c, C_EARLY);
     dial(c);
 }
@@ -454,6 +496,7 @@ static void on_fail(struct stream *s, enum status why)
 {
     struct conduit *c = s->owner;
     (void)why;
+    c->fault = FAULT_CLIENT_GONE;
     stream_close(s, STREAM_NOW);
     end(c);
 }
@@ -487,6 +530,7 @@ static void on_close(struct connection *conn)
         relay_close(c->relay);
     else
         stream_close(c->down, STREAM_RESET);
+    c->fault = FAULT_DRAINING;
     end(c);
 }
 
@@ -505,6 +549,7 @@ static struct conduit *new_conduit(struct stream *s,
     c->conn.drain = on_drain;
     c->conn.close = on_close;
     timer_init(&c->timer, on_timer);
+    passage_init(&c->passage, w);
     c->conn.plaintext = opt->target->inbound && !opt->target->secured &&
                         !opt->target->probes_only;
     connection_add(&c->conn, w, opt->target->inbound);

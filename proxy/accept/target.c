@@ -2,6 +2,7 @@
 #include "proxy/accept/target.h"
 
 #include "lib/base/mem.h"
+#include "lib/detect/declared.h"
 
 static struct target *new_target(struct worker *w, bool inbound,
                                  const struct address *client)
@@ -77,6 +78,16 @@ const struct destination_view *target_destination(const struct target *t)
     return v ? &v->destination : NULL;
 }
 
+/* An address that nobody declares anything of. */
+static enum protocol by_number(const struct target *t)
+{
+    struct declaration d = {0};
+
+    if (t->fixed)
+        d.port = address_port(&t->fixed->address);
+    return declared_protocol(&d);
+}
+
 enum protocol target_protocol(const struct target *t)
 {
     if (t->probes_only)
@@ -84,7 +95,7 @@ enum protocol target_protocol(const struct target *t)
     if (t->inbound)
         return worker_port_protocol(t->worker, t->port);
     const struct destination_view *d = target_destination(t);
-    return d ? d->protocol : PROTOCOL_DETECT;
+    return d ? d->protocol : by_number(t);
 }
 
 static const struct backend_ref *choose(const struct destination_view *d,

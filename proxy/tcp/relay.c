@@ -19,6 +19,8 @@ struct relay {
     int64_t idle_timeout;
     int64_t last;
     struct traffic *traffic;
+    uint64_t in, out; /* bytes, seen from the pod */
+    relay_watch_fn *watch;
     bool inbound, closed;
     relay_fn *done;
     void *arg;
@@ -33,7 +35,7 @@ static void free_relay(struct reap *r)
 /* A plain end would tell whoever has not got all that it has. */
 static void close_side(struct stream *s, enum stream_close how)
 {
-    stream_close(s, how == STREAM_NOW && stream_queued(s) ? STREAM_RESET : how);
+    stream_close(s, stream_queued(s) ? STREAM_RESET : how);
 }
 
 static void finish(struct relay *r, enum stream_close how, enum fault f)
@@ -54,6 +56,7 @@ static void finish(struct relay *r, enum stream_close how, enum fault f)
 static void count(struct relay *r, const struct side *from, size_t n)
 {
     bool towards_pod = (from == &r->down) == r->inbound;
+    *(towards_pod ? &r->in : &r->out) += n;
     traffic_tcp_bytes(r->traffic, towards_pod ? n : 0, towards_pod ? 0 : n);
 }
 
@@ -69,8 +72,11 @@ static void settle(struct relay *r)
 static void take(struct side *from, const char *ptr, size_t len)
 {
     struct stream *to = from->other->s;
-    from->relay->last = loop_now(to->loop);
-    count(from->relay, from, len);
+    struct relay *r = from->relay;
+    r->last = loop_now(to->loop);
+    count(r, from, len);
+    if (r->watch && from == &r->down && !r->watch(r->arg, slice_of(ptr, len)))
+        r->watch = NULL;
     stream_write(to, ptr, len);
     if (stream_queued(to) > HIGH)
         stream_read(from->s, false);
@@ -127,8 +133,8 @@ static void on_idle(struct timer *t)
     int64_t due = r->last + r->idle_timeout;
     if (loop_now(r->loop) < due)
         timer_set(&r->loop->timers, t, due);
-    else
-        finish(r, STREAM_NOW, FAULT_UPSTREAM_TIMEOUT);
+    else /* an end, which a link has only where there is time for it */
+        finish(r, STREAM_FLUSH, FAULT_UPSTREAM_TIMEOUT);
 }
 
 static void side_init(struct side *side, struct side *other, struct relay *r,
@@ -160,6 +166,17 @@ struct relay *relay_start(struct loop *l, struct stream *down,
     stream_read(down, true);
     stream_read(up, true);
     return r;
+}
+
+void relay_watch(struct relay *r, relay_watch_fn *watch)
+{
+    r->watch = watch;
+}
+
+void relay_bytes(const struct relay *r, uint64_t *in, uint64_t *out)
+{
+    *in = r->in;
+    *out = r->out;
 }
 
 void relay_down_ended(struct relay *r)

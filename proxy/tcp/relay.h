@@ -22,6 +22,12 @@ struct relay *relay_start(struct loop *l, struct stream *down,
 void relay_down_ended(struct relay *r);
 void relay_up_data(struct relay *r, const char *ptr, size_t len);
 void relay_up_ended(struct relay *r);
+/* What `down` says from now on is shown to `watch` as well, until that returns
+ * false; `arg` is that of `done`. */
+typedef bool relay_watch_fn(void *arg, slice bytes);
+void relay_watch(struct relay *r, relay_watch_fn *watch);
+/* So far, as seen from the pod; also in `done`. */
+void relay_bytes(const struct relay *r, uint64_t *in, uint64_t *out);
 /* Tells both ends (a plain end; a reset where bytes are queued, which are
  * dropped), waits for nothing; `done` does not run. */
 void relay_close(struct relay *r);

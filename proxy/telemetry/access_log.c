@@ -67,6 +67,7 @@ static void line(struct text *out, const struct access_entry *e,
     json_member_bool(&w, "tls", e->secured);
     if (e->http)
         http_members(&w, e, max);
+    member_cut(&w, "sni", e->sni, max);
     if (e->fault != FAULT_NONE)
         json_member_string(&w, "fault", fault_row(e->fault)->name);
     json_member_u64(&w, "attempts", e->attempts);

@@ -68,6 +68,18 @@ static void line_direction(struct page *p, enum metric m, bool inbound,
              n);
 }
 
+/* Names are printable ASCII already. */
+static void add_label(struct text *out, const char *name, slice value)
+{
+    text_printf(out, "%s=\"", name);
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '"' || value.ptr[i] == '\\')
+            text_add_char(out, '\\');
+        text_add_char(out, value.ptr[i]);
+    }
+    text_add_char(out, '"');
+}
+
 /* --- families of rows --- */
 
 static void put_outcomes(struct page *p, enum metric m, uint32_t tcp)
@@ -228,6 +240,28 @@ static void put_directions(struct page *p, enum metric m)
     line_direction(p, m, true, in);
 }
 
+static void put_names(struct page *p, enum metric m, bool inbound)
+{
+    bool silent = m == METRIC_DETECT_TIMEOUTS;
+    struct tally_sums sums;
+
+    tally_sums_make(&sums, p->all, p->n,
+                    silent ? TALLY_SILENT : TALLY_SERVER_NAME, inbound);
+    for (size_t i = 0; i < sums.len; i++) {
+        text_printf(p->out, "%s{direction=\"%s\",", families[m].name,
+                    inbound ? "inbound" : "outbound");
+        add_label(p->out, silent ? "service" : "sni", sums.at[i]->name);
+        text_printf(p->out, "} %" PRIu64 "\n", sums.at[i]->n);
+    }
+    tally_sums_fini(&sums);
+}
+
+static void put_tally(struct page *p, enum metric m)
+{
+    put_names(p, m, false);
+    put_names(p, m, true);
+}
+
 static void put_handshakes(struct page *p, enum metric m)
 {
     line_u64(p, m, SLICE("direction=\"outbound\",result=\"ok\""),
@@ -277,7 +311,6 @@ static void put_counter(struct page *p, enum metric m)
         [METRIC_REFUSED] = COUNTER_CONNECTIONS_REFUSED,
         [METRIC_ACCEPT_PAUSES] = COUNTER_ACCEPT_PAUSES,
         [METRIC_RETRIES] = COUNTER_RETRIES,
-        [METRIC_DETECT_TIMEOUTS] = COUNTER_DETECT_TIMEOUTS,
         [METRIC_UNKNOWN] = COUNTER_UNKNOWN_DESTINATIONS,
         [METRIC_OVER_LIMIT] = COUNTER_OVER_LIMIT_DESTINATIONS,
     };
@@ -325,6 +358,7 @@ static family_fn *const put[METRICS] = {
     [METRIC_TCP_CLOSED] = put_tcp_closed,
     [METRIC_TCP_OPEN] = put_tcp,
     [METRIC_TCP_BYTES] = put_tcp,
+    [METRIC_SERVER_NAMES] = put_tally,
     [METRIC_ACCEPTED] = put_directions,
     [METRIC_CONNECTIONS] = put_directions,
     [METRIC_REFUSED] = put_counter,
@@ -335,7 +369,7 @@ static family_fn *const put[METRICS] = {
     [METRIC_HANDSHAKES] = put_handshakes,
     [METRIC_FAULTS] = put_faults,
     [METRIC_RETRIES] = put_counter,
-    [METRIC_DETECT_TIMEOUTS] = put_counter,
+    [METRIC_DETECT_TIMEOUTS] = put_tally,
     [METRIC_UNKNOWN] = put_counter,
     [METRIC_OVER_LIMIT] = put_counter,
     [METRIC_EXPIRY] = put_expiry,
@@ -354,18 +388,6 @@ static family_fn *const put[METRICS] = {
 };
 
 /* --- the page --- */
-
-/* Names are printable ASCII already. */
-static void add_label(struct text *out, const char *name, slice value)
-{
-    text_printf(out, "%s=\"", name);
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] == '"' || value.ptr[i] == '\\')
-            text_add_char(out, '\\');
-        text_add_char(out, value.ptr[i]);
-    }
-    text_add_char(out, '"');
-}
 
 /* Labels of all rows, written once; every family uses them again. Lengths
  * first: the text moves as it grows. */

@@ -19,8 +19,10 @@ enum {
     SERVICE_MAX = WIRE_KEY_MAX,
     PEER_MAX = 600, /* the longest name of a workload */
     ROW_KEY_MAX = 4 + SERVICE_MAX + PEER_MAX,
-    SERIES_FIRST = 4, /* most rows see 200 and a fault or two */
-    SERIES_MAX = 64,  /* of one row; the rest counts as "other" */
+    SERIES_FIRST = 4,  /* most rows see 200 and a fault or two */
+    SERIES_MAX = 64,   /* of one row; the rest counts as "other" */
+    TALLY_NAMES = 100, /* of one kind, direction and worker */
+    TALLY_NAME_MAX = 256,
 };
 #define ROW_IDLE (10 * 60 * NSEC_PER_SEC)
 #define SWEEP_EVERY (60 * NSEC_PER_SEC)
@@ -84,16 +86,35 @@ static inline const struct series *traffic_series(const struct traffic *tr,
 }
 void traffic_free(struct traffic *tr);
 
+struct tally_name {
+    count n;
+    int64_t last; /* the worker's own */
+};
+
+struct tally {
+    struct map names; /* name -> struct tally_name */
+    count other;
+};
+
 struct telemetry {
     struct loop *loop;
-    pthread_mutex_t lock; /* guards the table `rows`, not the numbers */
+    pthread_mutex_t lock; /* guards the tables, not the numbers */
     struct map rows;
+    struct tally tallies[TALLIES][2]; /* of inbound */
     struct timer sweep;
     struct access_log *log; /* NULL: off */
     count counters[COUNTERS];
     count faults[2][FAULTS]; /* inbound, fault */
     _Atomic int64_t gauges[GAUGES];
 };
+
+/* Copies at most `max` bytes of a name; gives how many. Printable ASCII only:
+ * what goes into metrics and reports never grows by escapes for bytes that no
+ * service and no workload has in its name. */
+size_t put_name(char *dst, slice s, size_t max);
+
+void tallies_init(struct telemetry *t);
+void tallies_fini(struct telemetry *t);
 
 /* --- sums over all workers, at one moment --- */
 
@@ -119,5 +140,20 @@ struct rows {
 /* Pair with rows_fini. */
 void rows_sum(struct rows *r, struct telemetry *const *all, size_t n);
 void rows_fini(struct rows *r);
+
+struct tally_sum {
+    slice name;
+    uint64_t n;
+    char text[];
+};
+/* The most first, then by name; "other" is one of them. */
+struct tally_sums {
+    struct tally_sum **at;
+    size_t len, cap;
+};
+/* Pair with tally_sums_fini. */
+void tally_sums_make(struct tally_sums *s, struct telemetry *const *all,
+                     size_t n, enum tally_kind kind, bool inbound);
+void tally_sums_fini(struct tally_sums *s);
 
 #endif

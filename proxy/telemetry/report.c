@@ -102,6 +102,22 @@ static uint32_t copy(const struct report_row *from, size_t n, struct arena *a,
     return len;
 }
 
+static void add_silent(struct telemetry *const *all, size_t n, bool inbound,
+                       struct arena *a, struct report *out)
+{
+    struct tally_sums sums;
+
+    tally_sums_make(&sums, all, n, TALLY_SILENT, inbound);
+    for (size_t i = 0; i < sums.len && i < WIRE_SILENT_MAX / 2; i++) {
+        struct silent *s = &out->silent[out->silent_len];
+
+        *s = (struct silent){.inbound = inbound, .connections = sums.at[i]->n};
+        if (arena_copy(a, sums.at[i]->name, &s->service) == OK)
+            out->silent_len++;
+    }
+    tally_sums_fini(&sums);
+}
+
 void telemetry_report(struct telemetry *const *all, size_t n, struct arena *a,
                       struct report *out)
 {
@@ -121,6 +137,9 @@ void telemetry_report(struct telemetry *const *all, size_t n, struct arena *a,
     for (size_t i = 0; i < n; i++)
         out->detect_timeouts +=
             count_get(&all[i]->counters[COUNTER_DETECT_TIMEOUTS]);
+    out->silent_len = 0;
+    add_silent(all, n, true, a, out);
+    add_silent(all, n, false, a, out);
     mem_free(merged);
     rows_fini(&r);
 }

@@ -51,6 +51,7 @@ struct telemetry *telemetry_new(struct loop *l, bool access_log)
     t->loop = l;
     pthread_mutex_init(&t->lock, NULL);
     map_init(&t->rows);
+    tallies_init(t);
     if (access_log)
         t->log = access_log_new(l, STDOUT);
     timer_init(&t->sweep, on_sweep);
@@ -75,13 +76,12 @@ void telemetry_free(struct telemetry *t)
         drop(t, tr);
     }
     map_fini(&t->rows);
+    tallies_fini(t);
     pthread_mutex_destroy(&t->lock);
     mem_free(t);
 }
 
-/* Printable ASCII only: what goes into metrics and reports never grows by
- * escapes for bytes that no service and no workload has in its name. */
-static size_t put_name(char *dst, slice s, size_t max)
+size_t put_name(char *dst, slice s, size_t max)
 {
     size_t len = s.len < max ? s.len : max;
 

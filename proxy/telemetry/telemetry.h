@@ -60,6 +60,12 @@ enum counter {
     COUNTERS,
 };
 void telemetry_count(struct telemetry *t, enum counter c);
+/* Counts by a name that others choose: bounded, the rest is "other"; see tally.c.
+ * TALLY_SILENT goes with COUNTER_DETECT_TIMEOUTS, by a row's `service`;
+ * TALLY_SERVER_NAME by the name that a passing ClientHello asks for. */
+enum tally_kind { TALLY_SILENT, TALLY_SERVER_NAME, TALLIES };
+void telemetry_tally(struct telemetry *t, enum tally_kind kind, bool inbound,
+                     slice name);
 /* Requests and connections under way, connections open: kept by the worker. */
 enum gauge {
     GAUGE_INBOUND_CONNECTIONS,
@@ -81,6 +87,7 @@ struct access_entry {
     slice service, endpoint;
     slice method, authority, path; /* http */
     slice request_id;
+    slice sni; /* of an opaque connection that begins with a ClientHello */
     unsigned status;
     enum fault fault;
     unsigned attempts;

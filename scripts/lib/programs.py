@@ -60,7 +60,8 @@ def free_ports(addresses):
     ports = []
     for address in addresses:
         for port in itertools.islice(_next_port, 200):
-            with socket.socket() as s:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family) as s:
                 try:
                     s.bind((address, port))
                 except OSError:

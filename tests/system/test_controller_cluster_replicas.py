@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import metrics
 from cluster import Session, cluster
 from peers.http1 import App
 from peers.process import stopped
@@ -76,6 +77,34 @@ def test_state_of_proxies_at_the_other(kube):
         c.end(proxy)
         c.wait("both are gone", lambda: c.sync("shop/cart") == "unknown" and
                c.sync("shop/mute") == "unknown", 40)
+
+
+def test_silent_ports_are_known_to_the_leader(kube):
+    """Whichever controller the proxy reports to."""
+    silent = {"inbound": {"6000": 3}, "outbound": {"shop/db:7000": 1}}
+
+    def at(c, name):
+        _, body = metrics.get(c.controllers[name].admin, "/v1/proxies")
+        return {x["pod"]: (x["detectTimeouts"], x.get("silent"))
+                for x in json.loads(body)["proxies"]}
+
+    with kube as c:
+        two(c)
+        s = Session(c.controllers["b"].api,
+                    c.certificate("shop/cart", api=c.controllers["b"].api))
+        assert s.status() == 200
+        s.subscribe()
+        s.say({"type": "report", "epoch": "e", "detectTimeouts": 4,
+               "silent": silent})
+        for name in "ba":
+            c.wait(f"{name} knows",
+                   lambda: at(c, name).get("cart") == (4, silent))
+        silent["inbound"]["6000"] = 4
+        s.say({"type": "report", "epoch": "e", "detectTimeouts": 5,
+               "silent": silent})
+        c.wait("it is told again",
+               lambda: at(c, "a").get("cart") == (5, silent))
+        s.close()
 
 
 def test_a_proxy_that_moves_is_no_news(kube):

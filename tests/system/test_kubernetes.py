@@ -10,7 +10,7 @@ import time
 import pytest
 
 import manifests
-from cluster import cluster
+from cluster import Session, cluster
 from conftest import sanitizer_reports
 from fake_kube import FakeKube, refused
 from kube_rig import KubeMesh
@@ -117,6 +117,62 @@ def test_changed_endpoint_reaches_a_proxy(binaries):
                    lambda: ask(front).fault == "no-endpoints", 1)
             c.kube.put(there)
             c.wait("an endpoint", lambda: ask(front).status == 200, 1)
+
+
+def view(session, kind, key):
+    session.say({"type": "subscribe", "kind": kind, "key": key})
+    while True:
+        got = session.hear(kind)
+        if got["key"] == key:
+            return got["view"]
+
+
+def test_families_names_and_hand_made_slices(binaries):
+    """What a proxy is told of Services with two addresses, of pods by theirs, of
+    what somebody wrote down, and of what is outside."""
+    six, four, dual = "fd00::6", "10.1.0.4", ("10.1.0.5", "fd00::5")
+    name = "spiffe://cluster.local/ns/shop/sa/"
+    with cluster(binaries) as c:
+        for pod_name, ips in (("six", [six]), ("four", [four]),
+                              ("dual", dual)):
+            c.add_pod(f"shop/{pod_name}", pod_name, ips[0],
+                      podIPs=[{"ip": ip} for ip in ips])
+        svc = manifests.service("shop", "web", "10.96.0.9")
+        svc["spec"].update(clusterIPs=["10.96.0.9", "fd96::9"],
+                           ipFamilies=["IPv4", "IPv6"])
+        c.kube.put(svc)
+        for v6 in (False, True):
+            ips = [ip for ip in (six, four, *dual, "192.0.2.7")
+                   if (":" in ip) == v6]
+            listed = manifests.endpoint_slice(
+                "shop", "web", dict.fromkeys(ips), 8080, f"web-{6 if v6 else 4}")
+            listed["addressType"] = "IPv6" if v6 else "IPv4"
+            for e in listed["endpoints"]:
+                del e["targetRef"]  # whose they are is known without
+            c.kube.put(listed)
+        c.kube.put({"apiVersion": "v1", "kind": "Service",
+                    "metadata": {"name": "alias", "namespace": "shop"},
+                    "spec": {"type": "ExternalName",
+                             "externalName": "db.example"}})
+        c.controller()
+        s = Session(c.controllers["a"].api, c.certificate("shop/client"))
+        assert s.status() == 200
+        for key in ("10.96.0.9:80", "[fd96::9]:80", "shop/web:80"):
+            got = view(s, "destination", key)
+            assert (got["resolution"], got["service"]) == \
+                ("known", "shop/web:80")
+            assert [b["key"] for b in got["backends"]] == ["shop/web:80"]
+        ends = {e["address"]: e.get("identity") for e in
+                view(s, "backend", "shop/web:80")["endpoints"]}
+        assert ends == {f"[{six}]:8080": name + "six",
+                        f"{four}:8080": name + "four",
+                        f"{dual[0]}:8080": name + "dual",
+                        "192.0.2.7:8080": None}
+        got = view(s, "destination", f"[{dual[1]}]:8080")
+        assert (got["resolution"], got["direct"]) == ("known", True)
+        for key in ("192.0.2.7:8080", "[2001:db8::1]:443", "shop/alias:80"):
+            assert view(s, "destination", key)["resolution"] == "external"
+        s.close()
 
 
 def test_pages(fake, controller):

@@ -107,11 +107,18 @@ static void ask_at(struct rig *r, const struct address *at)
     TURN_UNTIL(&r->t, r->conn);
 }
 
+static void proxies(void *arg, struct json_write *w)
+{
+    (void)arg;
+    json_write_string(w, SLICE("one"));
+}
+
 /* With `health`, the client asks there. */
 static void rig_init(struct rig *r, bool health)
 {
     struct address any;
-    struct admin_pages_options opt = {.ready = ready, .metrics = metrics};
+    struct admin_pages_options opt = {
+        .ready = ready, .metrics = metrics, .proxies = proxies};
     struct error e;
 
     *r = (struct rig){.limits = http_limits_default};
@@ -182,6 +189,7 @@ static void pages(void **state)
     object_put(r.registry, cart);
     says(&r, "/v1/registry", 200, "{\"version\":1,");
     says(&r, "/v1/sessions", 200, "\"sessions\":[]");
+    says(&r, "/v1/proxies", 200, "{\"proxies\":[\"one\"]}");
     says(&r, "/ready", 503, "not today");
     says(&r, "/metrics", 200, "number 1");
     rig_fini(&r);

@@ -130,7 +130,9 @@ static void test_reports(void **state UNUSED)
 
     round_trip("{\"type\":\"report\",\"epoch\":\"e\",\"certNotAfter\":"
                "1790000000,\"sequence\":7,\"detectTimeouts\":1,\"rssBytes\":"
-               "4194304,\"rows\":[{\"direction\":\"inbound\",\"service\":"
+               "4194304,\"silent\":{\"inbound\":{\"6000\":3,\"other\":1},"
+               "\"outbound\":{\"shop/db:6000\":2}},"
+               "\"rows\":[{\"direction\":\"inbound\",\"service\":"
                "\"8080\",\"peer\":\"spiffe://td/ns/a/sa/b\",\"requests\":10,"
                "\"failures\":1,\"connections\":2,\"bytesIn\":3,\"bytesOut\":"
                "\"18446744073709551615\",\"concurrent\":4,\"secured\":9,"
@@ -144,7 +146,36 @@ static void test_reports(void **state UNUSED)
     assert_int_equal(m.report.rows[0].latency[2], 10);
     assert_int_equal(m.report.rows[1].latency[2], 0);
     assert_int_equal(m.report.rows[1].requests, 0);
+    assert_int_equal(m.report.silent_len, 3);
+    assert_true(m.report.silent[0].inbound);
+    assert_true(slice_eq(m.report.silent[0].service, SLICE("6000")));
+    assert_int_equal(m.report.silent[0].connections, 3);
+    assert_false(m.report.silent[2].inbound);
+    assert_int_equal(m.report.silent[2].connections, 2);
     msg_fini(&m);
+}
+
+/* A later version may tell more; what is no name of a service is nobody's. */
+static void test_silence_is_bounded(void **state UNUSED)
+{
+    struct msg m;
+    struct error e;
+    struct text t;
+
+    text_init(&t, 65536);
+    text_printf(&t,
+                "{\"type\":\"report\",\"epoch\":\"e\",\"silent\":{"
+                "\"sideways\":{\"1\":1},\"inbound\":{\"a b\":1,\"\":1,"
+                "\"a\\\"\":1,\"%0300d\":1",
+                1);
+    for (int i = 0; i < 40; i++)
+        text_printf(&t, ",\"%d\":1", i);
+    text_printf(&t, "}}}");
+    assert_int_equal(msg_decode(text_slice(&t), &m, &e), OK);
+    assert_int_equal(m.report.silent_len, WIRE_SILENT_MAX);
+    assert_true(slice_eq(m.report.silent[0].service, SLICE("0")));
+    msg_fini(&m);
+    text_fini(&t);
 }
 
 static void test_buckets_rise(void **state UNUSED)
@@ -213,6 +244,9 @@ static const struct refusal {
     {"{\"type\":\"report\"}", "report: epoch: missing"},
     {"{\"type\":\"report\",\"epoch\":\"e\",\"sequence\":-1}",
      "report: sequence: expected a count, not -1"},
+    {"{\"type\":\"report\",\"epoch\":\"e\",\"silent\":{\"inbound\":{"
+     "\"1\":-1}}}",
+     "report: silent.inbound.1: expected a count, not -1"},
     {"{\"type\":\"report\",\"epoch\":\"e\",\"rows\":[{}]}",
      "report: rows[0].direction: missing"},
     {"{\"type\":\"report\",\"epoch\":\"e\",\"rows\":[{\"direction\":"
@@ -419,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_a_view_is_encoded_once_if_it_never_was),
         cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_silence_is_bounded),
         cmocka_unit_test(test_buckets_rise),
         cmocka_unit_test(test_capabilities),
         cmocka_unit_test(test_what_is_unknown_is_ignored),

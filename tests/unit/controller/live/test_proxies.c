@@ -102,6 +102,30 @@ static void changes_are_told_once(void **state)
     rig_fini(&r);
 }
 
+static void silence_is_a_number(void **state)
+{
+    char name[] = "6000";
+    struct proxy_state s = about("a", "1", true);
+    struct rig r;
+    size_t i = 0;
+    const struct proxy_state *is;
+
+    (void)state;
+    rig_init(&r);
+    proxies_put(r.p, 1, &s);
+    s.silent[0] = (struct silent){true, slice_str(name), 1};
+    s.silent_len = 1;
+    proxies_put(r.p, 1, &s);
+    name[0] = 'x'; /* it has a copy */
+    assert_int_equal(r.changed, 1);
+    assert_int_equal(r.numbers, 1);
+    assert_true(proxies_all(r.p, &i, &is));
+    assert_int_equal(is->silent_len, 1);
+    assert_true(slice_eq(is->silent[0].service, SLICE("6000")));
+    assert_false(proxies_all(r.p, &i, &is));
+    rig_fini(&r);
+}
+
 static void who_moves_is_known_once(void **state)
 {
     struct rig r;
@@ -365,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_told_once),
+        cmocka_unit_test(silence_is_a_number),
         cmocka_unit_test(who_moves_is_known_once),
         cmocka_unit_test(who_is_lost_counts_for_a_while),
         cmocka_unit_test(who_comes_again_was_never_lost),

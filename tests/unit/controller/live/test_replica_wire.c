@@ -24,6 +24,10 @@ static const struct proxy_state state = {
     .failures = 1,
     .connections = 2,
     .secured = 3,
+    .detect_timeouts = 4,
+    .silent = {{true, SLICE_INIT("6000"), 3},
+               {false, SLICE_INIT("shop/db:6000"), 1}},
+    .silent_len = 2,
 };
 
 static void what_is_told_is_heard(void **state_)
@@ -54,7 +58,40 @@ static void what_is_told_is_heard(void **state_)
     assert_int_equal(m.state.failures, 1);
     assert_int_equal(m.state.connections, 2);
     assert_int_equal(m.state.secured, 3);
+    assert_int_equal(m.state.detect_timeouts, 4);
+    assert_int_equal(m.state.silent_len, 2);
+    assert_true(m.state.silent[0].inbound);
+    assert_true(slice_eq(m.state.silent[0].service, SLICE("6000")));
+    assert_int_equal(m.state.silent[0].connections, 3);
+    assert_false(m.state.silent[1].inbound);
+    assert_true(slice_eq(m.state.silent[1].service, SLICE("shop/db:6000")));
     replica_msg_fini(&m);
+    text_fini(&line);
+}
+
+/* An older leader takes lines of 64 values. */
+static void the_longest_line_fits(void **state_)
+{
+    static const struct json_limits old = {REPLICA_LINE_MAX, 64};
+    static char names[WIRE_SILENT_MAX][SILENT_NAME_MAX];
+    struct proxy_state s = state;
+    struct json_doc *doc = NULL;
+    struct text line;
+    struct error e;
+
+    (void)state_;
+    for (unsigned i = 0; i < WIRE_SILENT_MAX; i++) {
+        memset(names[i], 'x', SILENT_NAME_MAX);
+        names[i][0] = (char)('a' + i);
+        s.silent[i] = (struct silent){
+            i % 2, slice_of(names[i], SILENT_NAME_MAX), UINT64_MAX};
+    }
+    s.silent_len = WIRE_SILENT_MAX;
+    text_init(&line, REPLICA_LINE_MAX);
+    replica_encode(REPLICA_PROXY, &s, &line);
+    assert_false(line.failed);
+    assert_int_equal(json_parse(text_slice(&line), &old, &doc, &e), OK);
+    json_free(doc);
     text_fini(&line);
 }
 
@@ -130,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_told_is_heard),
+        cmocka_unit_test(the_longest_line_fits),
         cmocka_unit_test(gone_and_heartbeat),
         cmocka_unit_test(later_versions_may_say_more),
         cmocka_unit_test(nonsense_is_refused_with_a_sentence),

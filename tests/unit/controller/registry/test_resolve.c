@@ -472,6 +472,143 @@ static void two_families_give_one_list(void **state)
     registry_free(r);
 }
 
+#define SLICE_6(name, endpoints)                                                     \
+    "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice',"                    \
+    "'metadata':{'name':'" name "','namespace':'shop','labels':{"                    \
+    "'kubernetes.io/service-name':'cart'}},'addressType':'IPv6','ports':[" HTTP_8080 \
+    "],'endpoints':[" endpoints "]}"
+#define POD_2(name, ip, ip2)                                              \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name           \
+    "','namespace':'shop'},'spec':{'serviceAccountName':'cart'" SIDECAR   \
+    "},'status':{'phase':'Running','podIP':'" ip "','podIPs':[{'ip':'" ip \
+    "'}" ip2 "]}}"
+#define MESHED(ip, pod)                                         \
+    "{'address':'" ip ":8080','identity':"                      \
+    "'spiffe://cluster.local/ns/shop/sa/cart','pod':'shop/" pod \
+    "','weight':1,'protocol':'http','state':'ready'}"
+
+/* Each pod once: by the first family, where it has that. */
+static void a_pod_of_two_families_is_one(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    object_put(r, CART);
+    object_put(r, POD_2("cart-a", "10.1.0.1", ",{'ip':'fd00::1'}"));
+    object_put(r, POD_2("cart-b", "FD00:0::2", ""));
+    object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "")));
+    object_put(r, SLICE_6("cart-6", AT("fd00::1", "") "," AT("fd00::2", "")));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(
+              MESHED("10.1.0.1", "cart-a") "," MESHED("[fd00::2]", "cart-b")));
+    /* The other address of it is as good when the first is not ready. */
+    object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "'ready':false")));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(
+              MESHED("[fd00::1]", "cart-a") "," MESHED("[fd00::2]", "cart-b")));
+    registry_free(r);
+}
+
+static void a_service_of_ipv6_alone(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    registry_set_synced(r, true);
+    object_put(r, "{'apiVersion':'v1','kind':'Service','metadata':{'name':"
+                  "'cart','namespace':'shop'},'spec':{'ipFamilies':['IPv6'],"
+                  "'clusterIP':'fd00::a','clusterIPs':['fd00::a'],'ports':["
+                  "{'name':'http','port':80}]}}");
+    object_put(r, POD_2("cart-a", "fd00::1", ""));
+    object_put(r, SLICE_6("cart-6", AT("fd00::1", "")));
+    check(r, VIEW_DESTINATION, "[fd00::a]:80", KNOWN("http"));
+    check(r, VIEW_DESTINATION, "[fd00:0:0::a]:80", KNOWN("http"));
+    check(r, VIEW_DESTINATION, "[fd00::b]:80", NOWHERE("external"));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(MESHED("[fd00::1]", "cart-a")));
+    check(r, VIEW_DESTINATION, "[fd00::1]:8080",
+          "{'resolution':'known','protocol':'http','direct':true,"
+          "'backends':[{'key':'[fd00::1]:8080','weight':1}]}");
+    registry_free(r);
+}
+
+/* A pod of a StatefulSet by its own address: its identity, what its Service
+ * declares, and nobody else. */
+static void a_peer_of_a_headless_service(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    registry_set_synced(r, true);
+    object_put(r, "{'apiVersion':'v1','kind':'Service','metadata':{'name':"
+                  "'cart','namespace':'shop'},'spec':{'clusterIP':'None',"
+                  "'clusterIPs':['None'],'publishNotReadyAddresses':true,"
+                  "'ports':[{'name':'tcp-raft','port':2380}]}}");
+    object_put(r, POD_2("cart-0", "10.1.0.1", ",{'ip':'fd00::1'}"));
+    object_put(r, POD_2("cart-1", "10.1.0.2", ",{'ip':'fd00::2'}"));
+    object_put(r, CART_SLICE("{'name':'tcp-raft','port':2380}",
+                             AT("10.1.0.1", "") "," AT("10.1.0.2", "")));
+    check(r, VIEW_DESTINATION, "10.1.0.2:2380",
+          "{'resolution':'known','protocol':'opaque','direct':true,"
+          "'backends':[{'key':'10.1.0.2:2380','weight':1}]}");
+    check(r, VIEW_BACKEND, "10.1.0.2:2380",
+          "{'endpoints':[{'address':'10.1.0.2:2380','identity':"
+          "'spiffe://cluster.local/ns/shop/sa/cart','pod':'shop/cart-1',"
+          "'weight':1,'protocol':'opaque','state':'ready'}]}");
+    /* A port of its that no Service names. */
+    check(r, VIEW_DESTINATION, "10.1.0.2:9999",
+          "{'resolution':'known','protocol':'detect','direct':true,"
+          "'backends':[{'key':'10.1.0.2:9999','weight':1}]}");
+    registry_free(r);
+}
+
+/* Addresses that somebody wrote down: outside of the cluster, without identity;
+ * and a pod's, which has its own. */
+static void a_service_without_selector(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    registry_set_synced(r, true);
+    object_put(r, CART);
+    object_put(r, POD_2("cart-a", "10.1.0.1", ""));
+    object_put(
+        r, CART_SLICE(HTTP_8080, AT("192.0.2.7", "") "," AT("10.1.0.1", "")));
+    check(r, VIEW_DESTINATION, "10.0.0.1:80", KNOWN("http"));
+    check(r, VIEW_BACKEND, "shop/cart:80",
+          CART_ENDPOINTS(MESHED("10.1.0.1", "cart-a") "," ENDPOINT(
+              "192.0.2.7", "'weight':1,'protocol':'http','state':'ready'")));
+    check(r, VIEW_DESTINATION, "192.0.2.7:8080", NOWHERE("external"));
+    registry_free(r);
+}
+
+/* Whoever may write Services and slices in one namespace declares nothing for the
+ * pods of another. */
+static void a_strangers_slice_declares_nothing(void **state)
+{
+    struct registry *r = registry_new();
+
+    (void)state;
+    registry_set_synced(r, true);
+    object_put(r, CART);
+    object_put(r, CART_SLICE(HTTP_8080, AT("10.1.0.1", "")));
+    object_put(r, POD("cart-a", "10.1.0.1", "", SIDECAR));
+    object_put(r, "{'apiVersion':'v1','kind':'Service','metadata':{'name':"
+                  "'evil','namespace':'evil'},'spec':{'ports':[{'port':80,"
+                  "'appProtocol':'mysql'}]}}");
+    object_put(r, "{'apiVersion':'discovery.k8s.io/v1','kind':"
+                  "'EndpointSlice','metadata':{'name':'evil','namespace':"
+                  "'evil','labels':{'kubernetes.io/service-name':'evil'}},"
+                  "'addressType':'IPv4','ports':[{'port':8080},{'name':'x',"
+                  "'port':9}],'endpoints':[{'addresses':['10.1.0.1']}]}");
+    check(r, VIEW_WORKLOAD, "",
+          WORKLOAD("permissive", "false", PORT("8080", "http", "false")));
+    check(r, VIEW_BACKEND, "shop/cart:80", CART_ENDPOINTS(MESHED_A));
+    check(r, VIEW_BACKEND, "evil/evil:80",
+          "{'service':'evil/evil:80','endpoints':[" MESHED_A "]}");
+    registry_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +628,11 @@ int main(void)
         cmocka_unit_test(another_pod_of_that_name),
         cmocka_unit_test(a_client_without_pod_gets_the_mode_and_the_bundle),
         cmocka_unit_test(two_families_give_one_list),
+        cmocka_unit_test(a_pod_of_two_families_is_one),
+        cmocka_unit_test(a_service_of_ipv6_alone),
+        cmocka_unit_test(a_peer_of_a_headless_service),
+        cmocka_unit_test(a_service_without_selector),
+        cmocka_unit_test(a_strangers_slice_declares_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -466,11 +466,19 @@ static void what_people_see(void **state)
             "destination",
             "10.0.0.1:1") "{'type':'nack','kind':'destination','key':'10.0.0.1:1',"
                           "'hash':'','reason':'too new'}\n");
+    says(&w, "{'type':'report','epoch':'e','detectTimeouts':9,'silent':{"
+             "'inbound':{'1':1}}}\n"
+             "{'type':'report','epoch':'e','detectTimeouts':9,'silent':{"
+             "'inbound':{'6000':3},'outbound':{'shop/db:1':2}}}\n");
     text_init(&out, 1 << 16);
     session_json(w.session, 7 * NSEC_PER_SEC, &out);
     assert_non_null(strstr(text_cstr(&out), "\"state\":\"serving\""));
     assert_non_null(strstr(text_cstr(&out), "\"pod\":\"web-1\""));
     assert_non_null(strstr(text_cstr(&out), "\"nack\":\"too new\""));
+    assert_non_null(strstr(text_cstr(&out),
+                           "\"silent\":{\"inbound\":{\"6000\":3},"
+                           "\"outbound\":{\"shop/db:1\":2}}"));
+    assert_non_null(strstr(text_cstr(&out), "\"detectTimeouts\":9"));
     text_fini(&out);
     world_fini(&w);
 }

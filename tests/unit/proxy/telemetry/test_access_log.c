@@ -60,11 +60,13 @@ static void test_request(void **state)
 
 static void test_connection(void **state)
 {
-    struct access_entry e = {.inbound = true, .service = SLICE("5432")};
+    struct access_entry e = {
+        .inbound = true, .service = SLICE("5432"), .sni = SLICE("db.example")};
     (void)state;
     line_is(&e, "{\"time\":\"2026-11-22T12:00:00.007Z\","
                 "\"direction\":\"inbound\",\"protocol\":\"tcp\","
-                "\"service\":\"5432\",\"tls\":false,\"attempts\":0,"
+                "\"service\":\"5432\",\"tls\":false,"
+                "\"sni\":\"db.example\",\"attempts\":0,"
                 "\"bytesIn\":0,\"bytesOut\":0,\"durationUs\":0}\n");
 }
 
@@ -81,7 +83,7 @@ static void test_hostile_names(void **state)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (char)(i % 32 + 1);
     e.method = e.authority = e.path = e.request_id = e.client = e.peer =
-        e.service = e.endpoint = slice_of(bytes, sizeof bytes);
+        e.service = e.endpoint = e.sni = slice_of(bytes, sizeof bytes);
     text_init(&t, ACCESS_LINE_MAX);
     access_line(&t, &e, NOON);
     assert_false(t.failed);

@@ -44,6 +44,8 @@ static const char golden[] =
                              ",flow=\"in\"} 1000\n"
                              "proxy_tcp_bytes_total{" REDIS
                              ",flow=\"out\"} 24\n"
+                             "proxy_tls_server_names_total{direction=\"outbound\",sni=\"a.example\"} 1\n"
+                             "proxy_tls_server_names_total{direction=\"inbound\",sni=\"\"} 1\n"
                              "proxy_connections_accepted_total{direction=\"outbound\"} 2\n"
                              "proxy_connections_accepted_total{direction=\"inbound\"} 1\n"
                              "proxy_open_connections{direction=\"outbound\"} 102\n"
@@ -63,7 +65,8 @@ static const char golden[] =
                              "proxy_faults_total{direction=\"inbound\",fault=\"loop\"} 1\n"
                              "proxy_faults_total{direction=\"inbound\",fault=\"upstream-timeout\"} 1\n"
                              "proxy_retries_total 10\n"
-                             "proxy_detect_timeouts_total 8\n"
+                             "proxy_detect_timeouts_total{direction=\"outbound\",service=\"shop/db:1\"} 1\n"
+                             "proxy_detect_timeouts_total{direction=\"inbound\",service=\"6000\"} 2\n"
                              "proxy_unknown_destinations_total 9\n"
                              "proxy_over_limit_destinations_total 14\n"
                              "proxy_certificate_expiry_timestamp_seconds 1700000000\n"
@@ -93,6 +96,11 @@ static void drive(struct rig *r)
     traffic_tcp_bytes(redis, 600, 4);
     traffic_tcp_close(redis, FAULT_UPSTREAM_TIMEOUT);
     telemetry_fault(r->t[0], true, FAULT_LOOP);
+    telemetry_tally(r->t[0], TALLY_SILENT, true, SLICE("6000"));
+    telemetry_tally(r->t[0], TALLY_SILENT, true, SLICE("6000"));
+    telemetry_tally(r->t[0], TALLY_SILENT, false, SLICE("shop/db:1"));
+    telemetry_tally(r->t[0], TALLY_SERVER_NAME, false, SLICE("a.example"));
+    telemetry_tally(r->t[0], TALLY_SERVER_NAME, true, SLICE(""));
     /* Each counter and gauge a value of its own. */
     for (int c = 0; c < COUNTERS; c++)
         for (int i = 0; i <= c; i++)
@@ -163,7 +171,7 @@ static void test_well_formed(void **state)
         char after = line.ptr[family.len];
         assert_true(after == '{' || after == ' ' || after == '_');
     }
-    assert_int_equal(families, 33);
+    assert_int_equal(families, 34);
     text_fini(&page);
     rig_fini(&r);
 }

@@ -37,6 +37,15 @@ static void drive(struct rig *r, struct traffic *tls, struct traffic *plain)
     traffic_tcp_bytes(plain, 5, 6);
     telemetry_count(r->t[0], COUNTER_DETECT_TIMEOUTS);
     telemetry_count(r->t[1], COUNTER_DETECT_TIMEOUTS);
+    telemetry_tally(r->t[0], TALLY_SILENT, true, SLICE("6000"));
+    telemetry_tally(r->t[1], TALLY_SILENT, true, SLICE("6000"));
+    for (int i = 0; i < WIRE_SILENT_MAX; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "a/b:%d", i);
+        telemetry_tally(r->t[0], TALLY_SILENT, false, slice_str(name));
+    }
+    telemetry_tally(r->t[1], TALLY_SILENT, false, SLICE("a/b:15"));
 }
 
 static uint64_t both(struct rig *r, const char *tls, const char *plain)
@@ -87,6 +96,13 @@ static void test_rows_equal_metrics(void **state)
     assert_int_equal(rep.sequence, 7);
     assert_int_equal(rep.cert_not_after, 9);
     assert_int_equal(rep.detect_timeouts, 2);
+    assert_int_equal(rep.silent_len, 1 + WIRE_SILENT_MAX / 2);
+    assert_true(rep.silent[0].inbound);
+    assert_true(slice_eq(rep.silent[0].service, SLICE("6000")));
+    assert_int_equal(rep.silent[0].connections, 2);
+    assert_false(rep.silent[1].inbound);
+    assert_true(slice_eq(rep.silent[1].service, SLICE("a/b:15")));
+    assert_int_equal(rep.silent[1].connections, 2);
     assert_true(rep.rss_bytes > 100000);
     assert_int_equal(rep.rows_len, 1);
     const struct report_row *row = &rep.rows[0];
