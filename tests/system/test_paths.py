@@ -117,4 +117,8 @@ def test_path_that_grows(pair):
         for _ in range(3):
             r = say("/" + "|" * 60000)
             assert (r.status, r.fault) == (414, "uri-too-long")
+        # Almost as long as a head may be, and then more than a field may.
+        r = say("/" + "|" * 500 + "a" * 64800)
+        assert (r.status, r.fault) == (431, "head-too-large")
         assert len(app.requests) == 1
+        assert say("/").status == 200
