@@ -17,6 +17,7 @@
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
 #include "lib/http/exchange_stream.h"
+#include "lib/http/websocket.h"
 #include "lib/net/memory_stream.h"
 
 enum {
@@ -45,6 +46,9 @@ struct fuzz_call {
     size_t held;
 };
 
+/* What a target asks of each request's head; or NULL. */
+static void (*fuzz_check_request)(const struct head *h) UNUSED;
+
 static struct loop fuzz_loop; /* kept from one input to the next */
 static struct http_limits fuzz_limits;
 
@@ -64,8 +68,22 @@ static void fuzz_on_reset(struct exchange *x, enum reset_why why)
     fuzz_over(x);
 }
 
+/* A WebSocket is granted with its proof. */
+static void fuzz_prove(struct headers *to, const struct head *h,
+                       char proof[WEBSOCKET_ACCEPT_LEN])
+{
+    const struct header *key = headers_find_name(&h->headers, WEBSOCKET_KEY);
+    if (!h->upgrade || !key)
+        return;
+    websocket_accept(key->value, proof);
+    if (headers_add(to, WEBSOCKET_ACCEPT,
+                    slice_of(proof, WEBSOCKET_ACCEPT_LEN)))
+        abort();
+}
+
 static void fuzz_answer(struct exchange *x, const struct head *h, bool end)
 {
+    char proof[WEBSOCKET_ACCEPT_LEN];
     struct header fields[2];
     struct head out;
     if (slice_eq(h->path, SLICE("/reset"))) {
@@ -78,6 +96,7 @@ static void fuzz_answer(struct exchange *x, const struct head *h, bool end)
     head_init_response(&out, h->upgrade ? 101 : 200, fields, 2);
     out.upgrade = h->upgrade;
     out.protocol = h->protocol;
+    fuzz_prove(&out.headers, h, proof);
     exchange_send_head(x, &out, end);
 }
 
@@ -87,6 +106,8 @@ static void fuzz_on_head(struct exchange *x, const struct head *h, bool end)
         assert(header_name_valid(h->headers.at[i].name));
         assert(header_value_valid(h->headers.at[i].value));
     }
+    if (x->server && fuzz_check_request)
+        fuzz_check_request(h);
     if (x->server)
         fuzz_answer(x, h, end);
     else

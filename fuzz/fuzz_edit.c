@@ -23,6 +23,7 @@ static const struct inject_settings settings = {
                  .shutdown_grace = SLICE_INIT("25s"),
                  .stop_delay = SLICE_INIT("2s"),
                  .detect_timeout = SLICE_INIT("50ms"),
+                 .path_rule = SLICE_INIT("merge-slashes"),
                  .proxy_log_level = SLICE_INIT("info"),
                  .access_log = SLICE_INIT("false")},
 };

@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/text.h"
 #include "lib/detect/declared.h"
+#include "lib/http/path.h"
 #include "lib/mesh/labels.h"
 
 enum { VALUE_MAX = 1024, LIST_MAX = 64, COMPLAINT_VALUE = 100 };
@@ -177,6 +178,16 @@ static enum status spell_detect(slice v, struct text *out)
     return spell_duration(v, NSEC_PER_MSEC, 10 * NSEC_PER_SEC, out);
 }
 
+static enum status spell_path_rule(slice v, struct text *out)
+{
+    enum path_rule rule;
+
+    if (path_rule_find(v, &rule))
+        return ERR_INVALID;
+    text_add(out, v);
+    return OK;
+}
+
 static bool is_name(slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -249,17 +260,25 @@ enum kind {
     KIND_GRACE,
     KIND_DELAY,
     KIND_DETECT,
+    KIND_PATH_RULE,
     KIND_LEVELS,
     KIND_IMAGE,
 };
 
 static spell_fn *const spellers[] = {
-    [KIND_MTLS] = spell_mtls,       [KIND_BOOL] = spell_bool,
-    [KIND_PORTS] = spell_ports,     [KIND_SUBNETS] = spell_subnets,
-    [KIND_CPU] = spell_cpu,         [KIND_MEMORY] = spell_memory,
-    [KIND_WORKERS] = spell_workers, [KIND_GRACE] = spell_grace,
-    [KIND_DETECT] = spell_detect,   [KIND_LEVELS] = spell_levels,
-    [KIND_IMAGE] = spell_image,     [KIND_DELAY] = spell_delay,
+    [KIND_MTLS] = spell_mtls,
+    [KIND_BOOL] = spell_bool,
+    [KIND_PORTS] = spell_ports,
+    [KIND_SUBNETS] = spell_subnets,
+    [KIND_CPU] = spell_cpu,
+    [KIND_MEMORY] = spell_memory,
+    [KIND_WORKERS] = spell_workers,
+    [KIND_GRACE] = spell_grace,
+    [KIND_DETECT] = spell_detect,
+    [KIND_LEVELS] = spell_levels,
+    [KIND_IMAGE] = spell_image,
+    [KIND_DELAY] = spell_delay,
+    [KIND_PATH_RULE] = spell_path_rule,
 };
 
 struct row {

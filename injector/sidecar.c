@@ -313,6 +313,7 @@ static void proxy_env(struct builder *b)
         b->in->site->log_json ? SLICE("true") : SLICE("false"));
     env(b, "TULLE_ACCESS_LOG", o->access_log);
     env(b, "TULLE_DETECT_TIMEOUT", o->detect_timeout);
+    env(b, "TULLE_PATH_RULE", o->path_rule);
     env(b, "TULLE_SHUTDOWN_GRACE", o->shutdown_grace);
     json_write_array_end(&b->w);
 }

@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/http/limits.h"
+#include "lib/http/path.h"
 #include "lib/net/address.h"
 #include "proxy/balance/balancer.h"
 
@@ -109,6 +110,7 @@ static enum status take_arguments(struct config *c, int argc, char **argv,
 static enum status check(const struct config *c, struct error *e)
 {
     struct address a;
+    enum path_rule rule;
     if (c->workers < 1 || c->workers > 64)
         return error_set(e, ERR_INVALID, "workers: from 1 to 64");
     if (c->attempts < 1 || c->attempts > ATTEMPTS_MAX)
@@ -142,6 +144,11 @@ static enum status check(const struct config *c, struct error *e)
     if (!balancer_find(c->balancer))
         return error_set(e, ERR_INVALID, "balancer: no '%.*s'",
                          FMT(c->balancer));
+    if (path_rule_find(c->path_rule, &rule))
+        return error_set(e, ERR_INVALID,
+                         "path-rule: '%.*s' is none of none, base, "
+                         "merge-slashes, strict",
+                         FMT(c->path_rule));
     if (address_parse(c->admin, &a))
         return error_set(e, ERR_INVALID, "admin: '%.*s' is not IP:port",
                          FMT(c->admin));

@@ -9,16 +9,14 @@
 const struct filter *const outbound_http[] = {
     &log_filter,     /* counts and logs what the rest comes to */
     &admit_filter,   /* limits, memory budget */
+    &path_filter,    /* one reading, before anything decides */
     &rewrite_filter, /* hop-by-hop fields, identity headers */
     &forward_filter, /* endpoint, link or connection, both bodies */
     NULL,
 };
 
 const struct filter *const inbound_http[] = {
-    &log_filter,
-    &admit_filter,
+    &log_filter,     &admit_filter,   &path_filter,
     &probe_filter, /* strict mode: of plaintext, probes alone */
-    &rewrite_filter,
-    &forward_filter,
-    NULL,
+    &rewrite_filter, &forward_filter, NULL,
 };

@@ -395,6 +395,8 @@ void worker_drain(struct worker *w)
 static void set_limits(struct worker *w)
 {
     const struct config *c = w->config;
+    if (path_rule_find(c->path_rule, &w->path_rule)) /* checked at the start */
+        w->path_rule = PATH_STRICT;
     w->http = http_limits_default;
     w->http.head_bytes = (uint32_t)c->max_head_bytes;
     w->http.max_headers = (uint32_t)c->max_headers;

@@ -5,6 +5,7 @@
 #define TULLE_PROXY_WORKER_H
 
 #include "lib/base/log.h"
+#include "lib/http/path.h"
 #include "lib/net/listener.h"
 #include "lib/net/loop.h"
 #include "proxy/config.h"
@@ -42,6 +43,7 @@ struct worker {
     struct lookup_watch workload_watch;
     struct http_limits http; /* accepted connections and applications */
     struct http_limits inbound_link, link_limits;
+    enum path_rule path_rule;
     struct upstream up;
     struct backends *backends;
     struct tls_settings *tls_server;

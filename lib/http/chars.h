@@ -13,6 +13,7 @@ enum http_char_class {
     CHAR_HEX = 8,    /* HEXDIG, either case */
     CHAR_TEXT = 16,  /* a field value: visible, blank, tab, obs-text */
     CHAR_DIGIT = 32, /* 0-9 */
+    CHAR_PATH = 64,  /* pchar but '%', and '/': RFC 3986 section 3.3 */
 };
 
 extern const uint8_t http_chars[256];

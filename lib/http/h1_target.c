@@ -73,6 +73,30 @@ bool http_authority_valid(slice a)
     return a.ptr[host] == ':' && port_valid(slice_sub(a, host + 1, a.len));
 }
 
+/* Its host, and its port if that is not http's: without zeros before it. */
+static slice cut_port(slice a, slice *port)
+{
+    slice host = a;
+
+    *port = SLICE_NONE;
+    if (a.len && a.ptr[a.len - 1] == ']') /* its colons are no port's */
+        return a;
+    (void)slice_rcut(a, ':', &host, port);
+    while (port->len > 1 && slice_starts(*port, SLICE("0")))
+        *port = slice_sub(*port, 1, port->len);
+    if (slice_eq(*port, SLICE("80")))
+        *port = SLICE_NONE;
+    return host;
+}
+
+bool http_authority_same(slice a, slice b)
+{
+    slice port_a, port_b;
+    slice host_a = cut_port(a, &port_a), host_b = cut_port(b, &port_b);
+
+    return slice_eq_nocase(host_a, host_b) && slice_eq(port_a, port_b);
+}
+
 /* host ":" port, both there: RFC 9112 section 3.2.3. */
 static enum status read_authority_form(struct head *h, struct h1_error *err)
 {

@@ -13,6 +13,10 @@ bool http_scheme_valid(slice scheme);
  * 65535 (an empty one is allowed), no user. */
 bool http_authority_valid(slice authority);
 
+/* Do two valid ones name the same place? The host in any case; no port, an empty
+ * one and http's own, 80, are one (RFC 3986 sections 6.2.2.1 and 6.2.3). */
+bool http_authority_same(slice a, slice b);
+
 /* Reads head->target (checked byte by byte before) in the form that the method
  * allows: RFC 9112 section 3.2. Sets path; authority for the absolute and the
  * authority form; scheme and absolute for the former. */

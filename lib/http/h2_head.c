@@ -96,13 +96,13 @@ static void take_request_pseudo(struct head *out, slice name, slice value)
 }
 
 /* Host stands for a missing :authority; both must agree (RFC 9113 section
- * 8.3.1), so that routing, policy and the application read one name. */
+ * 8.3.1), so that routing, policy and the application read one name: the authority. */
 static enum status agree_on_host(struct head *out)
 {
     const struct header *host = headers_find(&out->headers, HDR_HOST);
     if (host && slice_empty(out->authority))
         out->authority = host->value;
-    if (host && !slice_eq_nocase(host->value, out->authority))
+    if (host && !http_authority_same(host->value, out->authority))
         return ERR_PROTOCOL;
     headers_drop(&out->headers, HDR_HOST); /* written from the authority */
     return OK;

@@ -69,6 +69,16 @@ static bool too_large(const struct h2_conn *h, const nghttp2_nv *nv, size_t n)
                      h->ng, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
 }
 
+/* A library like ours ends the connection over one field of more than 64 KiB,
+ * whatever its settings say. */
+static bool unsendable(const nghttp2_nv *nv, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (nv[i].namelen > UINT16_MAX || nv[i].valuelen > UINT16_MAX)
+            return true;
+    return false;
+}
+
 static void send_request(struct h2_stream *s, const struct head *head, bool end)
 {
     struct h2_conn *h = s->h;
@@ -85,7 +95,7 @@ static void send_request(struct h2_stream *s, const struct head *head, bool end)
     }
     if (head->upgrade && !end)
         n = h2_nv_upgrade_body(nv, n, head, &scratch);
-    if (!h->link && too_large(h, nv, n)) {
+    if (unsendable(nv, n) || (!h->link && too_large(h, nv, n))) {
         exchange_broke(&s->x, RESET_TOO_LARGE);
         h2_stream_free(s);
         return;
@@ -130,6 +140,8 @@ static int submit_response(struct h2_stream *s, const struct head *head,
 
     if (s->h->link && s->x.head_out && s->x.upgrade && !s->x.tunnel)
         n = h2_nv_upgrade_ignored(nv, n);
+    if (unsendable(nv, n))
+        return NGHTTP2_ERR_HEADER_COMP;
     if (s->x.head_out)
         return nghttp2_submit_response(s->h->ng, s->id, nv, n,
                                        end ? NULL : &body);

@@ -27,6 +27,7 @@
 #define ANNOTATION_SHUTDOWN_GRACE "tulle.dev/shutdown-grace"
 #define ANNOTATION_STOP_DELAY "tulle.dev/stop-delay"
 #define ANNOTATION_DETECT_TIMEOUT "tulle.dev/detect-timeout"
+#define ANNOTATION_PATH_RULE "tulle.dev/path-rule"
 #define ANNOTATION_TRACE_SAMPLING "tulle.dev/trace-sampling"
 
 /* What the injector says on a pod: the version of what it added, or why it

@@ -7,6 +7,7 @@
 
 extern const struct filter log_filter;     /* telemetry/log_filter.c */
 extern const struct filter admit_filter;   /* http/admit.c */
+extern const struct filter path_filter;    /* http/normal_path.c */
 extern const struct filter probe_filter;   /* http/probe_gate.c */
 extern const struct filter rewrite_filter; /* http/rewrite_headers.c */
 extern const struct filter forward_filter; /* http/forward.c */

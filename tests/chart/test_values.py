@@ -89,6 +89,8 @@ def test_every_value_is_explained():
 STARTS = [
     ("proxy.detectTimeout", ["1ms", "50ms", "10s", "10000ms"],
      ["0s", "0ms", "11s", "10001ms", "1.5s", "1h", "50", ""]),
+    ("proxy.pathRule", ["none", "base", "merge-slashes", "strict"],
+     ["Strict", "merge", ""]),
     ("proxy.shutdownGrace", ["0s", "25s", "1h", "60m", "3600s"],
      ["2h", "61m", "3601s", "1.5h", "25", ""]),
     ("identity.certificateLife", ["2s", "24h", "90m"], ["1s", "1.5h", "0h", ""]),
@@ -110,7 +112,8 @@ STARTS = [
       1048576.5]),
 ]
 VARIABLES = {
-    "proxy.detectTimeout": "DETECT_TIMEOUT", "proxy.shutdownGrace": "SHUTDOWN_GRACE",
+    "proxy.detectTimeout": "DETECT_TIMEOUT", "proxy.pathRule": "PATH_RULE",
+    "proxy.shutdownGrace": "SHUTDOWN_GRACE",
     "clusterDomain": "CLUSTER_DOMAIN",
     "proxyInit.skipInboundPorts": "SKIP_INBOUND_PORTS",
     "proxyInit.skipSubnets": "SKIP_SUBNETS",

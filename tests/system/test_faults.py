@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers that a proxy makes itself, and limits: each says tulle-fault."""
+import threading
+
 import pytest
 
 from peers.http1 import (App, ask, read_head, read_request,
@@ -78,6 +80,33 @@ def test_client_head_within_limit(pair):
         r = ask(p.front, fields=[("X-Large", "v" * 60000)])
         assert r.status == 200
         assert app.requests[0].get("x-large") == "v" * 60000
+
+
+@pytest.mark.parametrize("whose", ["client", "app"])
+def test_one_field_that_the_link_cannot_carry(pair, whose):
+    """HTTP/2 between the proxies bears no field of more than 64 KiB: that fails
+    one request, not those beside it on the link."""
+    go = threading.Event()
+    large = [("X-Large", "~" * 70000)]
+
+    def answer(m):
+        if m.target == "/slow":
+            go.wait(60)
+        return response(fields=large if m.target == "/large" else [],
+                        body=b"ok")
+
+    with App(answer) as app, pair(app, max_head_bytes="256Ki") as p, \
+            connect(p.front) as c:
+        c.send(request(target="/slow"))
+        wait_until(lambda: app.requests)
+        for _ in range(3):
+            r = ask(p.front, target="/" if whose == "client" else "/large",
+                    fields=large if whose == "client" else [])
+            assert (r.status, bool(r.fault)) == (
+                431 if whose == "client" else 502, True)
+        assert ask(p.front).status == 200
+        go.set()
+        assert read_response(c).status == 200
 
 
 def test_client_sends_too_many_fields(pair):

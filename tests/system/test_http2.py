@@ -317,6 +317,72 @@ def websocket_app_is_asked(_):
     return response(403, body=b"no")
 
 
+# --- one reading -------------------------------------------------------------
+
+def ask_with(c, *fields, authority="test"):
+    pseudo = [(":method", "GET"), (":scheme", "http"), (":path", "/")]
+    if authority is not None:
+        pseudo.append((":authority", authority))
+    return c.answer(c.begin_with([*pseudo, *fields], end=True))
+
+
+@pytest.mark.parametrize("name", ["tulle-client-identity",
+                                  "tulle_client_identity",
+                                  "x-forwarded-client-cert",
+                                  "x_forwarded-client_cert"])
+def test_identity_claims_are_not_believed(pair, name):
+    """As over HTTP/1, in trailers, too."""
+    claim = (name, "spiffe://x/ns/a/sa/b")
+    with H2App(echo) as app, pair(app, app_protocol="http2") as p:
+        for to in (p.front, p.inbound_mesh):
+            with H2Client(to) as c:
+                assert c.ask(fields=[claim]).status == 200
+                stream = c.begin("POST")
+                c.send(stream, b"x")
+                c.trail(stream, [claim, ("t", "1")])
+                assert c.answer(stream).status == 200
+        meshed, trailing, plain, _ = app.requests
+        assert meshed.get("tulle-client-identity").endswith("/sa/client")
+        assert trailing.trailers == [("t", "1")]
+        assert not plain.all("tulle-client-identity")
+        for m in app.requests:
+            assert claim[1] not in [v for _, v in [*m.fields, *m.trailers]]
+
+
+def test_host_beside_authority(pair):
+    """Two names are refused, one in two spellings is the authority's."""
+    with App() as app, pair(app, app_protocol="http1") as p, \
+            H2Client(p.front) as c:
+        for authority, host in [("Shop", "shop"), ("shop:80", "SHOP"),
+                                ("shop", "shop:"), ("shop:8080", "shop:8080"),
+                                (None, "other:80")]:
+            assert ask_with(c, ("host", host),
+                            authority=authority).status == 200
+            assert app.requests[-1].all("host") == [authority or host]
+        asked = len(app.requests)
+        for authority, hosts in [("shop", ["other"]), ("shop", ["shop:8080"]),
+                                 ("shop", ["shop", "shop"]),
+                                 ("shop", ["shop", "other"]), ("shop", [""]),
+                                 (None, ["a", "b"]), (None, []),
+                                 ("u@shop", []), (None, ["a/b"])]:
+            r = ask_with(c, *(("host", h) for h in hosts), authority=authority)
+            assert r.reset == 1, (authority, hosts)
+        assert len(app.requests) == asked
+        assert c.ask().status == 200
+
+
+@pytest.mark.parametrize("field", [
+    ("connection", "x"), ("keep-alive", "timeout=1"), ("upgrade", "chat"),
+    ("proxy-connection", "x"), ("transfer-encoding", "chunked"),
+    ("te", "gzip"), ("te", "trailers, gzip"), ("Upper", "x"), ("a b", "x")])
+def test_fields_of_one_connection_are_refused(pair, field):
+    """RFC 9113, 8.2.2; and the next request is served."""
+    with H2App() as app, pair(app) as p, H2Client(p.front) as c:
+        assert c.ask(fields=[field]).reset == 1
+        assert c.ask(fields=[("te", "trailers")]).status == 200
+        assert len(app.requests) == 1
+
+
 # --- WebSocket over HTTP/2 (RFC 8441) ----------------------------------------
 
 def test_websocket(pair):

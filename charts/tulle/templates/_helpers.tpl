@@ -214,6 +214,7 @@ livenessProbe:
   (list "TULLE_INJECTOR_ACCESS_LOG" $v.proxy.accessLog)
   (list "TULLE_INJECTOR_WORKERS" (int $v.proxy.workers))
   (list "TULLE_INJECTOR_DETECT_TIMEOUT" $v.proxy.detectTimeout)
+  (list "TULLE_INJECTOR_PATH_RULE" $v.proxy.pathRule)
   (list "TULLE_INJECTOR_SHUTDOWN_GRACE" $v.proxy.shutdownGrace)
   (list "TULLE_INJECTOR_STOP_DELAY" $v.proxy.stopDelay)
   (list "TULLE_INJECTOR_SKIP_INBOUND_PORTS" (include "tulle.ports" $v.proxyInit.skipInboundPorts))

@@ -558,6 +558,34 @@ static void authorities(void **state)
     assert_false(http_authority_valid(SLICE("a\0b")));
 }
 
+static void authorities_that_are_the_same(void **state)
+{
+    static const char *const same[][2] = {
+        {"a", "a"},
+        {"A.Test", "a.tEST"},
+        {"a", "a:"},
+        {"a:", "a:80"},
+        {"a:80", "A"},
+        {"a:080", "a"},
+        {"[::A]", "[::a]:80"},
+        {"a:8080", "a:08080"},
+        {"", ""},
+    };
+    static const char *const other[][2] = {
+        {"a", "b"},        {"a", "a."},  {"a:8080", "a"},
+        {"a:8", "a:80"},   {"a:0", "a"}, {"[::1]", "[::2]"},
+        {"[::80]", "[:]"}, {"a", ""},    {"a:8080", "a:80"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+        assert_true(
+            http_authority_same(slice_str(same[i][0]), slice_str(same[i][1])));
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+        assert_false(http_authority_same(slice_str(other[i][0]),
+                                         slice_str(other[i][1])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +601,7 @@ int main(void)
         cmocka_unit_test(nothing_is_not_a_head),
         cmocka_unit_test(request_framing),
         cmocka_unit_test(authorities),
+        cmocka_unit_test(authorities_that_are_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,12 @@ static void test_refused_heads(void **state)
     static const char *const two_hosts[] = {
         ":method",    "GET", ":scheme", "http", ":path", "/",
         ":authority", "a",   "host",    "b",    NULL};
+    static const char *const host_twice[] = {
+        ":method", "GET",  ":scheme", "http", ":path", "/", ":authority",
+        "a",       "host", "a",       "host", "b",     NULL};
+    static const char *const other_port[] = {
+        ":method",    "GET", ":scheme", "http",   ":path", "/",
+        ":authority", "a",   "host",    "a:8080", NULL};
     static const char *const no_path[] = {
         ":method", "GET", ":scheme", "http", ":authority", "a", NULL};
     static const char *const h2c[] = {
@@ -118,6 +124,8 @@ static void test_refused_heads(void **state)
                                           ":authority", "a",     NULL};
     (void)state;
     refused_head(two_hosts);
+    refused_head(host_twice);
+    refused_head(other_port);
     refused_head(no_path);
     refused_head(h2c);
     refused_head(connection);

@@ -42,6 +42,9 @@ static void other_classes_are_the_grammars(void **state)
         assert_int_equal(char_is((char)c, CHAR_HOST),
                          digit || alpha ||
                              (c && memchr(host, c, sizeof host - 1)));
+        assert_int_equal(char_is((char)c, CHAR_PATH),
+                         char_is((char)c, CHAR_HOST) || c == ':' || c == '@' ||
+                             c == '/');
     }
 }
 

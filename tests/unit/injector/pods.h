@@ -78,6 +78,7 @@ static inline void pod_settings(struct inject_settings *s)
                      .shutdown_grace = SLICE("25s"),
                      .stop_delay = SLICE("2s"),
                      .detect_timeout = SLICE("50ms"),
+                     .path_rule = SLICE("merge-slashes"),
                      .proxy_log_level = SLICE("info"),
                      .access_log = SLICE("false")},
     };

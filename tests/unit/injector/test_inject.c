@@ -145,6 +145,7 @@ static void test_environment(void **state)
             "'tulle.dev/workers':'3','tulle.dev/access-log':'true',"
             "'tulle.dev/proxy-log-level':'debug',"
             "'tulle.dev/detect-timeout':'20ms',"
+            "'tulle.dev/path-rule':'strict',"
             "'tulle.dev/shutdown-grace':'10s'}},"
             "'spec':{'containers':[{'name':'app'}]}}");
     env_is(&f, 0, "TULLE_INIT_PROXY_UID", "2102");
@@ -171,6 +172,7 @@ static void test_environment(void **state)
     env_is(&f, 1, "TULLE_LOG_LEVEL", "debug");
     env_is(&f, 1, "TULLE_ACCESS_LOG", "true");
     env_is(&f, 1, "TULLE_DETECT_TIMEOUT", "20ms");
+    env_is(&f, 1, "TULLE_PATH_RULE", "strict");
     env_is(&f, 1, "TULLE_SHUTDOWN_GRACE", "10s");
     pod_is(json_get(env(&f, 1, "TULLE_NODE_IPS"), "valueFrom"),
            "{'fieldRef':{'apiVersion':'v1','fieldPath':'status.hostIPs'}}");

@@ -125,6 +125,8 @@ static const struct bad bad_values[] = {
     {ANNOTATION_STOP_DELAY, "2"},
     {ANNOTATION_STOP_DELAY, "1500ms"},
     {ANNOTATION_STOP_DELAY, "61s"},
+    {ANNOTATION_PATH_RULE, "merge"},
+    {ANNOTATION_PATH_RULE, ""},
     {ANNOTATION_DETECT_TIMEOUT, "0s"},
     {ANNOTATION_DETECT_TIMEOUT, "1m"},
 };
