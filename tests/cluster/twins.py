@@ -30,7 +30,7 @@ class Twins:
     def same(self, do):
         """That, which must be equal."""
         plain, meshed = self.each(do)
-        assert meshed == plain
+        assert meshed == plain, f"meshed {meshed!r}\nplain  {plain!r}"
         return meshed
 
     def proved(self, pod, metric):
