@@ -123,6 +123,7 @@ def test_put_get_and_watch(town):
     def run(space):
         return shell(space, """
             do="etcdctl --endpoints=any:2379" count=$1
+            $do del --prefix seen/ >/tmp/said
             etcdctl --endpoints=etcd-1.etcd:2379 watch --prefix seen/ \
                 >/tmp/watched &
             id=$!
