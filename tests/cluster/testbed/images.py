@@ -7,7 +7,8 @@ them, which containerd imports.
     tulle    proxy, controller and injector of one build: the programs, the
              libraries they load, nft
     app      Debian with what tests need in a pod (curl, nc, Redis, PostgreSQL,
-             Python) and the demo application of one build
+             etcd, nginx, Python with gRPC) and the demo application of one
+             build
 """
 import glob
 import hashlib
@@ -21,17 +22,21 @@ import tempfile
 
 from . import containerd, versions
 from .containerd import PAUSE_IMAGE
-from .tools import Missing, cached, digest, find, go_tool, run, say
+from .tools import (HERE, Missing, cached, digest, find, go_tool, run,
+                    say)
 
 COREDNS_IMAGE = f"tulle-test/coredns:{versions.COREDNS}"
 DEBIAN_IMAGE = "tulle-test/debian:1"
 APP_IMAGE = "tulle-test/app:1"
 APP_CONFIG = {"Cmd": ["sleep", "infinity"], "Env": [
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]}
-APP_PACKAGES = ("ca-certificates", "curl", "iproute2", "netcat-openbsd",
-                "nftables", "nghttp2-client", "openssl", "postgresql",
-                "postgresql-client", "procps", "python3", "redis-server",
-                "redis-tools", "tcpdump")
+APP_PACKAGES = ("ca-certificates", "curl", "etcd-client", "etcd-server",
+                "iproute2", "netcat-openbsd", "nftables", "nghttp2-client",
+                "nginx", "openssl", "postgresql", "postgresql-client", "procps",
+                "python3", "redis-server", "redis-tools", "tcpdump")
+# Of PyPI, at the versions of tests/requirements.txt.
+APP_PYTHON = ("grpcio", "grpcio-health-checking", "grpcio-reflection",
+              "protobuf")
 # What nobody in a pod misses; PostgreSQL's compiler is a third of it all.
 APP_WITHOUT = ("dev/*", "proc/*", "sys/*", "usr/share/doc/*", "usr/share/man/*",
                "usr/share/info/*", "usr/share/locale/*", "usr/share/i18n/*",
@@ -245,7 +250,7 @@ def debian():
     if release.get("ID") != "debian":
         raise Missing("the image of the test application is made on Debian "
                       f"only; this is {release.get('PRETTY_NAME')}")
-    suite = release["VERSION_CODENAME"]
+    suite, python = release["VERSION_CODENAME"], python_packages()
 
     def make(folder):
         say(f"making a Debian {suite} with {' '.join(APP_PACKAGES)}, once")
@@ -256,14 +261,36 @@ def debian():
                 find("debootstrap"), "--variant=minbase",
                 f"--include={','.join(APP_PACKAGES)}", suite, root,
                 apt_source(suite), timeout=900)
+            install_python(f"{root}/usr/lib/python3/dist-packages", python)
             made = layer(root, f"{folder}/layer.tar",
                          *(f"--exclude=./{path}" for path in APP_WITHOUT))
         with open(f"{folder}/digest", "w", encoding="ascii") as f:
             f.write(made.digest)
-    name = f"debian-{suite}-{digest(*APP_PACKAGES, *APP_WITHOUT)}"
+    what = digest(*APP_PACKAGES, *APP_WITHOUT, *python)
+    name = f"debian-{suite}-{what}"
     folder = cached(name, make)
     with open(f"{folder}/digest", encoding="ascii") as f:
         return Layer(f"{folder}/layer.tar", f.read())
+
+
+def python_packages():
+    """["grpcio==1.2.3", ...]"""
+    with open(f"{HERE}/../requirements.txt", encoding="utf-8") as f:
+        pinned = [line.strip() for line in f
+                  if line.partition("==")[0] in APP_PYTHON]
+    if len(pinned) != len(APP_PYTHON):
+        raise Missing("tests/requirements.txt names not all of "
+                      f"{' '.join(APP_PYTHON)}")
+    return pinned
+
+
+def install_python(folder, packages):
+    """With the Python of this machine's Debian, which is the image's."""
+    with tempfile.TemporaryDirectory() as venv:
+        run("/usr/bin/python3", "-m", "venv", venv)
+        run(f"{venv}/bin/pip", "install", "-q", "--no-compile",
+            "--disable-pip-version-check", "--target", folder, *packages,
+            timeout=300)
 
 
 def apt_source(suite):
