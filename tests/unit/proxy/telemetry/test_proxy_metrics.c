@@ -62,6 +62,8 @@ static const char golden[] =
                              "proxy_faults_total{direction=\"outbound\",fault=\"client-gone\"} 1\n"
                              "proxy_faults_total{direction=\"inbound\",fault=\"loop\"} 1\n"
                              "proxy_faults_total{direction=\"inbound\",fault=\"upstream-timeout\"} 1\n"
+                             "proxy_limits_total{direction=\"outbound\",limit=\"max-resets\"} 1\n"
+                             "proxy_limits_total{direction=\"inbound\",limit=\"tcp-idle-timeout\"} 2\n"
                              "proxy_retries_total 10\n"
                              "proxy_detect_timeouts_total 8\n"
                              "proxy_unknown_destinations_total 9\n"
@@ -93,6 +95,9 @@ static void drive(struct rig *r)
     traffic_tcp_bytes(redis, 600, 4);
     traffic_tcp_close(redis, FAULT_UPSTREAM_TIMEOUT);
     telemetry_fault(r->t[0], true, FAULT_LOOP);
+    telemetry_limit(r->t[0], false, (enum limit)HTTP_LIMIT_RESETS);
+    traffic_limit(redis, LIMIT_TCP_IDLE_TIMEOUT);
+    traffic_limit(redis, LIMIT_TCP_IDLE_TIMEOUT);
     /* Each counter and gauge a value of its own. */
     for (int c = 0; c < COUNTERS; c++)
         for (int i = 0; i <= c; i++)
@@ -103,10 +108,17 @@ static void drive(struct rig *r)
     traffic_unref(redis);
 }
 
+/* There is a line for each. */
+static bool is_a_limit_not_hit(slice line)
+{
+    return slice_starts(line, SLICE("proxy_limits_total")) &&
+           slice_eq(slice_sub(line, line.len - 2, line.len), SLICE(" 0"));
+}
+
 static bool of_the_system(slice line)
 {
     return slice_starts(line, SLICE("#")) ||
-           slice_starts(line, SLICE("process_")) ||
+           slice_starts(line, SLICE("process_")) || is_a_limit_not_hit(line) ||
            slice_starts(line, SLICE("proxy_memory_bytes "));
 }
 
@@ -163,7 +175,7 @@ static void test_well_formed(void **state)
         char after = line.ptr[family.len];
         assert_true(after == '{' || after == ' ' || after == '_');
     }
-    assert_int_equal(families, 33);
+    assert_int_equal(families, 34);
     text_fini(&page);
     rig_fini(&r);
 }
