@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "injector/quantity.h"
 #include "lib/base/text.h"
 #include "lib/json/json_write.h"
 #include "lib/mesh/labels.h"
@@ -286,6 +287,25 @@ static void where_env(struct builder *b)
 #define PORT_TEXT_(port) #port
 #define PORT_TEXT(port) PORT_TEXT_(port)
 
+/* Below the container's limit by as much as the kernel's buffers of its sockets, and
+ * what malloc keeps, may take: so the proxy sheds before the kernel kills. */
+static void memory_budget(struct builder *b)
+{
+    enum {
+        PERCENT = 60,
+        LEAST = 8 << 20
+    }; /* below, it would shed everything */
+    uint64_t bytes;
+    bool binary;
+    char buf[QUANTITY_TEXT];
+
+    if (quantity_memory(b->in->settings->proxy_memory_limit, &bytes, &binary) ||
+        bytes / 100 * PERCENT < LEAST)
+        return;
+    snprintf(buf, sizeof buf, "%" PRIu64 "Ki", bytes / 100 * PERCENT / 1024);
+    env(b, "TULLE_MEMORY_BUDGET", slice_str(buf));
+}
+
 static void proxy_env(struct builder *b)
 {
     const struct overrides *o = b->in->settings;
@@ -315,6 +335,7 @@ static void proxy_env(struct builder *b)
     env(b, "TULLE_DETECT_TIMEOUT", o->detect_timeout);
     env(b, "TULLE_PATH_RULE", o->path_rule);
     env(b, "TULLE_SHUTDOWN_GRACE", o->shutdown_grace);
+    memory_budget(b);
     json_write_array_end(&b->w);
 }
 

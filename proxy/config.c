@@ -125,6 +125,10 @@ static enum status check(const struct config *c, struct error *e)
                          HTTP_HEADERS_MAX - 8);
     if (c->max_head_bytes < 1024 || c->max_head_bytes > 1 << 20)
         return error_set(e, ERR_INVALID, "max-head-bytes: from 1Ki to 1Mi");
+    if (c->max_trailer_bytes < 256 || c->max_trailer_bytes > 1 << 20)
+        return error_set(e, ERR_INVALID, "max-trailer-bytes: from 256 to 1Mi");
+    if (c->max_chunk_line < 32 || c->max_chunk_line > 65536)
+        return error_set(e, ERR_INVALID, "max-chunk-line: from 32 to 64Ki");
     if (c->stream_window < 65535 || c->stream_window_max < c->stream_window ||
         c->link_window < c->stream_window_max || c->link_window > INT32_MAX)
         return error_set(e, ERR_INVALID,

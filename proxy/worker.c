@@ -16,7 +16,9 @@
 #include "lib/base/mem.h"
 #include "proxy/accept/accept.h"
 #include "proxy/accept/orig_dst.h"
+#include "proxy/limits.h"
 #include "proxy/proxy.h"
+#include "proxy/shed.h"
 #include "proxy/tls/identity.h"
 
 static struct log_area area = LOG_AREA("worker");
@@ -50,9 +52,15 @@ bool worker_strict(const struct worker *w)
 enum fault worker_admit_request(struct worker *w, bool inbound)
 {
     uint32_t n = inbound ? w->requests_inbound : w->requests_outbound;
-    if (n >= w->max_requests)
+    if (n >= w->max_requests) {
+        telemetry_limit(w->telemetry, inbound, LIMIT_REQUESTS);
         return FAULT_TOO_MANY_REQUESTS;
-    return mem_over_budget() ? FAULT_OUT_OF_MEMORY : FAULT_NONE;
+    }
+    if (mem_over_budget()) {
+        telemetry_limit(w->telemetry, inbound, LIMIT_MEMORY);
+        return FAULT_OUT_OF_MEMORY;
+    }
+    return FAULT_NONE;
 }
 
 /* ---- connections ---- */
@@ -80,8 +88,12 @@ enum fault worker_admit_connection(struct worker *w, bool inbound)
         f = FAULT_TOO_MANY_CONNECTIONS;
     else if (mem_over_budget())
         f = FAULT_OUT_OF_MEMORY;
-    if (f)
-        telemetry_count(w->telemetry, COUNTER_CONNECTIONS_REFUSED);
+    if (!f)
+        return f;
+    telemetry_count(w->telemetry, COUNTER_CONNECTIONS_REFUSED);
+    telemetry_limit(w->telemetry, inbound,
+                    f == FAULT_OUT_OF_MEMORY ? LIMIT_MEMORY
+                                             : LIMIT_CONNECTIONS);
     return f;
 }
 
@@ -174,6 +186,8 @@ static void on_paused(void *owner, bool paused)
         return;
     log_warn(&log_, "out of descriptors, accepting paused", "");
     telemetry_count(wl->worker->telemetry, COUNTER_ACCEPT_PAUSES);
+    telemetry_limit(wl->worker->telemetry, wl->spec->inbound,
+                    LIMIT_DESCRIPTORS);
 }
 
 static const struct listener_events listener_events = {
@@ -223,6 +237,13 @@ static void on_handshake(void *owner, bool ok)
     struct worker *w = owner;
     telemetry_count(w->telemetry, ok ? COUNTER_HANDSHAKES_OUT_OK
                                      : COUNTER_HANDSHAKES_OUT_FAILED);
+}
+
+static void on_pending(void *owner, bool app, bool late)
+{
+    struct worker *w = owner;
+    telemetry_limit(w->telemetry, app,
+                    late ? LIMIT_PENDING_TIMEOUT : LIMIT_PENDING);
 }
 
 /* ---- identity, workload: when to open ---- */
@@ -364,6 +385,8 @@ static void on_tick(struct timer *timer)
     struct worker *w = CONTAINER_OF(timer, struct worker, tick);
     int64_t now = loop_now(&w->loop);
     publish_gauges(w);
+    if (w->id == 0)
+        shed_give_back(w);
     if (w->draining && (list_empty(&w->connections) || now >= w->grace_until)) {
         if (!list_empty(&w->connections))
             log_warn(&log_, "grace period is over", "open=%u",
@@ -392,41 +415,6 @@ void worker_drain(struct worker *w)
 
 /* ---- life ---- */
 
-static void set_limits(struct worker *w)
-{
-    const struct config *c = w->config;
-    if (path_rule_find(c->path_rule, &w->path_rule)) /* checked at the start */
-        w->path_rule = PATH_STRICT;
-    w->http = http_limits_default;
-    w->http.head_bytes = (uint32_t)c->max_head_bytes;
-    w->http.max_headers = (uint32_t)c->max_headers;
-    w->http.head_timeout = c->head_timeout;
-    w->http.idle_timeout = c->http_idle_timeout;
-    w->http.body_timeout = c->body_timeout;
-    w->http.body_window = (uint32_t)c->body_window;
-    w->http.max_streams = (uint32_t)c->max_streams;
-    w->http.stream_window = (uint32_t)c->stream_window;
-    w->http.stream_window_max = (uint32_t)c->stream_window_max;
-    w->http.session_window = (uint32_t)c->connection_window;
-    w->http.max_resets = (uint32_t)c->max_resets;
-    w->http.max_controls = (uint32_t)c->max_controls;
-    w->up.app_limits = w->http;
-    w->up.app_limits.idle_timeout = c->pool_idle;
-    /* Its streams are of many clients, of whom some may not read. */
-    w->up.app_limits.session_window = (uint32_t)c->link_window;
-    /* A proxy adds fields of its own: the next one must take them. */
-    w->inbound_link = w->http;
-    w->inbound_link.head_bytes += 4096;
-    w->inbound_link.max_headers += 8;
-    w->inbound_link.idle_timeout = 2 * c->link_idle;
-    w->inbound_link.session_window = (uint32_t)c->link_window;
-    /* So are those of a link, whose deadlines may end in one moment. */
-    w->inbound_link.max_resets *= 10;
-    w->link_limits = w->inbound_link;
-    w->max_connections = (uint32_t)(c->max_connections / c->workers);
-    w->max_requests = (uint32_t)(c->max_requests / c->workers);
-}
-
 static void set_upstream(struct worker *w)
 {
     const struct config *c = w->config;
@@ -445,6 +433,7 @@ static void set_upstream(struct worker *w)
     w->up.is_self = is_self;
     w->up.deliver_self = deliver_self;
     w->up.on_handshake = on_handshake;
+    w->up.on_pending = on_pending;
     w->up.owner = w;
 }
 
@@ -483,11 +472,16 @@ enum status worker_init(struct worker *w, struct proxy *p, unsigned id,
     if (rc)
         return rc;
     list_init(&w->connections);
+    list_init(&w->holders);
+    w->loop.owner = w;
+    w->loop.on_pass = shed_on_pass;
     timer_init(&w->tick, on_tick);
     w->drain_post.run = on_drain;
     set_upstream(w);
-    set_limits(w);
     w->telemetry = telemetry_new(&w->loop, w->config->access_log);
+    limits_set(w);
+    if (path_rule_find(w->config->path_rule, &w->path_rule)) /* checked before */
+        w->path_rule = PATH_STRICT;
     rc = open_listeners(w, specs, n, e);
     if (rc)
         return rc;

@@ -32,6 +32,18 @@ struct worker_listener {
     struct listener *listener;
 };
 
+/* Who keeps bytes for somebody that may not take them: a request, a connection.
+ * When memory runs out, those that keep the most for the slowest end: shed.c. */
+struct holder {
+    struct list node;
+    int64_t began; /* loop time */
+    uint64_t gone; /* bytes that were taken so far, as far as is known */
+    /* Bytes now, and loop time when the last of them was taken. */
+    size_t (*held)(const struct holder *h, int64_t *moved);
+    void (*shed)(struct holder *h); /* ends it, with FAULT_SHED */
+    bool inbound;
+};
+
 struct worker {
     struct proxy *proxy;
     const struct config *config;
@@ -41,7 +53,12 @@ struct worker {
     bool running;
     struct lookup *lookup;
     struct lookup_watch workload_watch;
-    struct http_limits http; /* accepted connections and applications */
+    /* Whose limits a connection's are, for the metrics. */
+    struct side {
+        struct telemetry *telemetry;
+        bool inbound;
+    } sides[2];                 /* outbound, inbound */
+    struct http_limits http[2]; /* accepted connections, by the same */
     struct http_limits inbound_link, link_limits;
     enum path_rule path_rule;
     struct upstream up;
@@ -51,6 +68,11 @@ struct worker {
     struct worker_listener listeners[WORKER_LISTENERS];
     unsigned listeners_len;
     struct list connections; /* struct connection */
+    struct list holders;     /* struct holder */
+    int64_t shed_at; /* loop time before which memory is not looked at again */
+    int64_t shed_told;   /* of the last line in the log */
+    size_t memory_peak;  /* the most of late, */
+    int64_t memory_high; /* and when it was last more than half of that */
     uint32_t open_inbound, open_outbound, links_in;
     uint32_t requests_inbound, requests_outbound;
     uint32_t max_connections, max_requests; /* this worker's share */
@@ -79,7 +101,7 @@ const struct workload_view *worker_workload(const struct worker *w);
 /* What the own pod declares for a port. */
 enum protocol worker_port_protocol(const struct worker *w, uint16_t port);
 bool worker_strict(const struct worker *w);
-/* May new work start? FAULT_NONE, or why not. */
+/* May new work start? Counts what is refused. FAULT_NONE, or why not. */
 enum fault worker_admit_request(struct worker *w, bool inbound);
 /* An opaque stream of a link is a connection, too. Counts what is refused. */
 enum fault worker_admit_connection(struct worker *w, bool inbound);

@@ -38,6 +38,7 @@ struct http_conn_type {
     struct exchange *(*open)(struct http_conn *c);
     void (*drain)(struct http_conn *c);
     void (*close)(struct http_conn *c, enum status why);
+    size_t (*held)(const struct http_conn *c, int64_t *moved);
 };
 
 struct http_conn {
@@ -98,6 +99,14 @@ static inline void http_conn_drain(struct http_conn *c)
 static inline void http_conn_close(struct http_conn *c, enum status why)
 {
     c->type->close(c, why);
+}
+
+/* Bytes that it keeps for nobody's exchange: input that is no message yet, output
+ * whose exchange is over, or that all of them share. `*moved`: loop time of its last
+ * progress. */
+static inline size_t http_conn_held(const struct http_conn *c, int64_t *moved)
+{
+    return c->type->held(c, moved);
 }
 
 /* HTTP/2 only. Sends a PING; the answer's time is kept. */

@@ -225,6 +225,11 @@ static void xs_wrote(struct stream *s, size_t n)
     xs_write(s, s->loop->lent_plain, n);
 }
 
+static size_t xs_kept(const struct stream *s)
+{
+    return CONTAINER_OF(s, const struct exchange_stream, s)->in.len;
+}
+
 static size_t xs_queued(const struct stream *s)
 {
     return self((struct stream *)(uintptr_t)s)->queued;
@@ -286,6 +291,7 @@ static const struct stream_type xs_type = {
     .room = xs_room,
     .wrote = xs_wrote,
     .queued = xs_queued,
+    .kept = xs_kept,
     .wake = xs_wake,
     .end = xs_end,
     .close = xs_close,

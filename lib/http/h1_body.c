@@ -10,7 +10,11 @@
 #include "lib/http/chars.h"
 #include "lib/http/h1_fields.h"
 
-enum { SIZE_DIGITS_MAX = 15 }; /* below 2^60: never overflows */
+enum {
+    SIZE_DIGITS_MAX = 15, /* below 2^60: never overflows */
+    LINE_FREE = 16,       /* of a size line: what an honest one may need */
+    LINES_MAX = 32,       /* so many times the limit of one, beyond that */
+};
 
 enum state {
     SIZE,
@@ -178,10 +182,23 @@ static enum h1_body_event take_trailers(struct h1_body *b, slice in,
         b->done = true;
         return H1_BODY_TRAILERS;
     }
-    if (in.len >= limit)
+    if (in.len >= limit) {
+        err->limit = HTTP_LIMIT_TRAILER_BYTES;
         return bad(b, err, "trailer section over the limit");
+    }
     b->line = (uint32_t)n;
     return H1_BODY_MORE;
+}
+
+/* Extensions, which nobody reads, without end: what is not data may not be much
+ * more than the data. Called at the end of a size line. */
+static bool line_over(struct h1_body *b, const struct http_limits *lim)
+{
+    uint64_t free = LINE_FREE + 2 * b->left;
+
+    b->excess += b->line;
+    b->excess = b->excess > free ? (uint32_t)(b->excess - free) : 0;
+    return b->excess > (uint64_t)LINES_MAX * lim->chunk_line;
 }
 
 /* Reads lines until there is data, the trailers, or nothing left. */
@@ -197,10 +214,15 @@ static enum h1_body_event next_of_chunked(struct h1_body *b, slice in,
         b->state = (uint8_t)step(b, in.ptr[at++]);
         if (b->state == BAD)
             return bad(b, err, "bad chunk");
+        bool over = b->state == DATA && line_over(b, lim);
         if (b->state == DATA || b->state == TRAILERS || b->state == DATA_LF)
             b->line = b->digits = 0;
-        else if (++b->line > lim->chunk_line)
+        else
+            over = ++b->line > lim->chunk_line;
+        if (over) {
+            err->limit = HTTP_LIMIT_CHUNK_LINE;
             return bad(b, err, "chunk size line over the limit");
+        }
     }
     *used = at;
     in = slice_sub(in, at, in.len);

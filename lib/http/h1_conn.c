@@ -159,6 +159,7 @@ static void on_discard_timer(struct h1_conn *h)
     int64_t now = loop_now(h->c.loop), limit = h->c.limits->body_timeout;
     if (stream_queued(h->c.stream)) { /* the answer has not left yet */
         if (limit && now - h->progress >= limit) {
+            http_limits_hit(h->c.limits, HTTP_LIMIT_BODY_TIMEOUT);
             close_conn(h, STREAM_RESET, ERR_TIMEOUT);
             return;
         }
@@ -181,10 +182,13 @@ static void on_timer(struct timer *t)
         return;
     }
     if (idle(h)) {
+        if (h->c.server && !h->c.draining)
+            http_limits_hit(h->c.limits, HTTP_LIMIT_IDLE_TIMEOUT);
         close_conn(h, STREAM_NOW, OK);
         return;
     }
     if (!h->x) {
+        http_limits_hit(h->c.limits, HTTP_LIMIT_HEAD_TIMEOUT);
         h1_refuse_peer(h, 408, "head not complete in time");
         return;
     }
@@ -201,6 +205,7 @@ static void on_timer(struct timer *t)
                   now + h->c.limits->body_timeout);
         return;
     }
+    http_limits_hit(h->c.limits, HTTP_LIMIT_BODY_TIMEOUT);
     if (h->c.server && answered_whole(h, RESET_TIMEOUT)) {
         h->x->x.rest_wanted = false;
         h1_settle(h);
@@ -553,11 +558,19 @@ static void h1_close(struct http_conn *c, enum status why)
         h1_break(self(c), RESET_CONNECTION, why);
 }
 
+static size_t h1_held(const struct http_conn *c, int64_t *moved)
+{
+    const struct h1_conn *h = CONTAINER_OF(c, const struct h1_conn, c);
+    *moved = h->progress;
+    return h->held_cap + (h->x ? 0 : stream_queued(c->stream));
+}
+
 static const struct http_conn_type h1_type = {
     .name = "http/1.1",
     .open = h1_open,
     .drain = h1_drain,
     .close = h1_close,
+    .held = h1_held,
 };
 
 static struct h1_conn *h1_new(struct loop *l, struct stream *s,

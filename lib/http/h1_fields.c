@@ -13,10 +13,12 @@ enum status h1_refuse(struct h1_error *err, unsigned status, const char *why)
     return ERR_INVALID;
 }
 
-enum status h1_too_big(struct h1_error *err, unsigned status, const char *why)
+enum status h1_too_big(struct h1_error *err, unsigned status,
+                       enum http_limit limit, const char *why)
 {
     err->why = why;
     err->status = status;
+    err->limit = (uint8_t)limit;
     return ERR_TOO_BIG;
 }
 
@@ -91,6 +93,6 @@ enum status h1_field_line(struct h1_cursor *c, struct headers *out,
     if (rc)
         return rc;
     if (headers_add(out, name, value))
-        return h1_too_big(err, 431, "too many fields");
+        return h1_too_big(err, 431, HTTP_LIMIT_HEADERS, "too many fields");
     return OK;
 }

@@ -14,7 +14,7 @@ struct h1_cursor {
 CHECKED enum status h1_refuse(struct h1_error *err, unsigned status,
                               const char *why);
 CHECKED enum status h1_too_big(struct h1_error *err, unsigned status,
-                               const char *why);
+                               enum http_limit limit, const char *why);
 
 /* Takes the CRLF at the cursor: RFC 9112 section 2.2, no bare CR or LF.
  * ERR_AGAIN when it is not all there (the cursor may have moved). */

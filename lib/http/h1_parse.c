@@ -201,7 +201,8 @@ static enum status unfinished(enum status rc, slice bytes,
                               struct h1_error *err)
 {
     if (rc == ERR_AGAIN && bytes.len >= lim->head_bytes)
-        return h1_too_big(err, status, "head over the limit");
+        return h1_too_big(err, status, HTTP_LIMIT_HEAD_BYTES,
+                          "head over the limit");
     return rc;
 }
 

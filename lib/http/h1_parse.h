@@ -15,6 +15,7 @@
 struct h1_error {
     const char *why;
     unsigned status;
+    uint8_t limit; /* enum http_limit that was hit, or 0 */
 };
 
 /* `bytes` starts at the first byte of a head (empty lines before a request are
@@ -54,6 +55,7 @@ struct h1_body {
     uint64_t left; /* of the length or the chunk */
     uint32_t line; /* bytes of the current size line or trailer section */
     uint32_t digits;
+    uint32_t excess; /* bytes of size lines, beyond what the data excuses */
 };
 void h1_body_init(struct h1_body *b, enum h1_framing framing, uint64_t length);
 

@@ -6,6 +6,14 @@
 
 #include "lib/http/h1_conn.h"
 
+/* Counted first: an answer may be the last that happens here. */
+static void refuse(struct h1_conn *h, unsigned status,
+                   const struct h1_error *err)
+{
+    http_limits_hit(h->c.limits, err->limit);
+    h1_refuse_peer(h, status, err->why);
+}
+
 static size_t take_request_head(struct h1_conn *h, slice in)
 {
     struct header fields[HTTP_HEADERS_MAX];
@@ -18,7 +26,7 @@ static size_t take_request_head(struct h1_conn *h, slice in)
     if (rc == ERR_AGAIN)
         return 0;
     if (rc) {
-        h1_refuse_peer(h, err.status ? err.status : 400, err.why);
+        refuse(h, err.status ? err.status : 400, &err);
         return 0;
     }
     h->scanned = 0;
@@ -62,7 +70,7 @@ static size_t take_response_head(struct h1_conn *h, slice in)
     if (rc == ERR_AGAIN)
         return 0;
     if (rc || (head.status == 101 && !x->upgrade)) {
-        h1_refuse_peer(h, rc == ERR_TOO_BIG ? 431 : 400, err.why);
+        refuse(h, rc == ERR_TOO_BIG ? 431 : 400, &err);
         return 0;
     }
     h->scanned = 0;
@@ -106,7 +114,7 @@ static void give_trailers(struct h1_conn *h, slice section)
     message_read(h);
     if (section.len &&
         h1_parse_trailers(section, h->c.limits, &trailers, &err)) {
-        h1_refuse_peer(h, err.status ? err.status : 400, err.why);
+        refuse(h, err.status ? err.status : 400, &err);
         return;
     }
     if (trailers.len)
@@ -145,7 +153,7 @@ static size_t take_body(struct h1_conn *h, slice in, bool *more)
         exchange_got_body(x, SLICE_NONE, true);
         break;
     case H1_BODY_BAD:
-        h1_refuse_peer(h, err.status ? err.status : 400, err.why);
+        refuse(h, err.status ? err.status : 400, &err);
         break;
     }
     return used;

@@ -29,15 +29,23 @@ void h2_doom(struct h2_conn *h, uint32_t code)
     h2_wake(h);
 }
 
-static void count(struct h2_conn *h, uint32_t *counter, uint32_t limit)
+static void count(struct h2_conn *h, uint32_t *counter, uint32_t limit,
+                  enum http_limit which)
 {
     int64_t second = loop_now(h->c.loop) / NSEC_PER_SEC;
     if (second != h->second) {
         h->second = second;
         h->resets = h->controls = 0;
     }
-    if (++*counter > limit)
-        h2_doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (++*counter <= limit || h->failing)
+        return;
+    http_limits_hit(h->c.limits, which);
+    h2_doom(h, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void count_reset(struct h2_conn *h)
+{
+    count(h, &h->resets, h->c.limits->max_resets, HTTP_LIMIT_RESETS);
 }
 
 /* ---- field blocks ---- */
@@ -53,7 +61,7 @@ static void block_begin(struct h2_conn *h)
 {
     struct h2_block *b = block_of(h);
     b->len = b->count = 0;
-    b->over = false;
+    b->over = HTTP_LIMIT_NONE;
     h->block_started = loop_now(h->c.loop);
 }
 
@@ -78,11 +86,12 @@ static void block_add(struct h2_conn *h, slice name, slice value)
     struct h2_block *b = block_of(h);
     size_t need = b->len + name.len + value.len;
     uint32_t max = h->c.limits->max_headers + 6; /* and pseudo fields */
-    if (b->count >= max || b->count >= HTTP_HEADERS_MAX ||
-        need > h->c.limits->head_bytes) {
-        b->over = true;
+    if (need > h->c.limits->head_bytes)
+        b->over = HTTP_LIMIT_HEAD_BYTES;
+    else if (b->count >= max || b->count >= HTTP_HEADERS_MAX)
+        b->over = HTTP_LIMIT_HEADERS;
+    if (b->over)
         return;
-    }
     if (need > b->cap) {
         b->cap = need < 2048 ? 2048 : need * 2;
         b->bytes = mem_resize(b->bytes, b->cap);
@@ -129,7 +138,7 @@ static void refuse_stream(struct h2_conn *h, struct h2_stream *s,
 {
     nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
                               h2_error_code(why));
-    count(h, &h->resets, h->c.limits->max_resets);
+    count_reset(h);
     if (s->x.events)
         exchange_broke(&s->x, why);
     s->x.over = true;
@@ -249,6 +258,7 @@ static void got_headers(struct h2_conn *h, struct h2_stream *s,
     bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
     if (s->x.over)
         return;
+    http_limits_hit(h->c.limits, h->block->over);
     if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
         got_request(h, s, end);
     else if (!h->c.server && !s->x.head_in)
@@ -319,9 +329,9 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     if (f->hd.type == NGHTTP2_HEADERS)
         block_end(h);
     if (is_control(f))
-        count(h, &h->controls, h->c.limits->max_controls);
+        count(h, &h->controls, h->c.limits->max_controls, HTTP_LIMIT_CONTROLS);
     if (f->hd.type == NGHTTP2_RST_STREAM && h->c.server && (!s || is_hasty(s)))
-        count(h, &h->resets, h->c.limits->max_resets);
+        count_reset(h);
     if (f->hd.type == NGHTTP2_GOAWAY)
         got_goaway(h);
     if (f->hd.type == NGHTTP2_SETTINGS && !(f->hd.flags & NGHTTP2_FLAG_ACK))
@@ -339,10 +349,12 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     return h->c.closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* A stream that moves much deserves a window that fills the path. */
+/* A stream that moves much deserves a window that fills the path, when there is
+ * memory for it. */
 static void grow_window(struct h2_conn *h, struct h2_stream *s)
 {
-    if (s->grown || s->x.bytes_in < 2 * (uint64_t)h->c.limits->stream_window)
+    if (s->grown || mem_over_budget() ||
+        s->x.bytes_in < 2 * (uint64_t)h->c.limits->stream_window)
         return;
     s->grown = true;
     nghttp2_session_set_local_window_size(
@@ -439,15 +451,25 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     return 0;
 }
 
+/* One stream more than a client may have, who knows the limit. */
+static bool is_beyond(const struct h2_conn *h, const nghttp2_frame *f)
+{
+    return h->c.server && f->headers.cat == NGHTTP2_HCAT_REQUEST &&
+           h->c.running >= h->c.limits->max_streams;
+}
+
 /* A frame of the peer's that makes nghttp2 reset a stream counts as a reset. */
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f,
                             int code, void *arg)
 {
     struct h2_conn *h = arg;
-    (void)ng, (void)code;
-    if (f->hd.type == NGHTTP2_HEADERS)
+    (void)ng;
+    if (f->hd.type == NGHTTP2_HEADERS) {
         block_end(h);
-    count(h, &h->resets, h->c.limits->max_resets);
+        if (code == NGHTTP2_ERR_REFUSED_STREAM || is_beyond(h, f))
+            http_limits_hit(h->c.limits, HTTP_LIMIT_STREAMS);
+    }
+    count_reset(h);
     return 0;
 }
 

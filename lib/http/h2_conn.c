@@ -141,6 +141,16 @@ static ssize_t feed_in_order(struct h2_conn *h, slice data)
     return n;
 }
 
+/* nghttp2's own bounds: a few CONTINUATION frames a head, so many answers that
+ * wait for a peer who does not read. */
+static void note_flood(struct h2_conn *h, ssize_t rc)
+{
+    if (rc == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
+        http_limits_hit(h->c.limits, HTTP_LIMIT_HEAD_BYTES);
+    else if (rc == NGHTTP2_ERR_FLOODED)
+        http_limits_hit(h->c.limits, HTTP_LIMIT_CONTROLS);
+}
+
 static void receive(struct h2_conn *h, const char *ptr, size_t len)
 {
     h->inside = true;
@@ -150,6 +160,7 @@ static void receive(struct h2_conn *h, const char *ptr, size_t len)
     if (h->c.closed)
         return;
     if (n < 0) {
+        note_flood(h, n);
         nghttp2_session_terminate_session(h->ng, n == NGHTTP2_ERR_FLOODED
                                                      ? NGHTTP2_ENHANCE_YOUR_CALM
                                                      : NGHTTP2_PROTOCOL_ERROR);
@@ -261,6 +272,7 @@ static void look_for_stuck(struct h2_conn *h, int64_t now)
         struct h2_stream *s = CONTAINER_OF(node, struct h2_stream, node);
         if (!patience || s->x.over || !stuck(s, now, patience))
             continue;
+        http_limits_hit(h->c.limits, HTTP_LIMIT_BODY_TIMEOUT);
         nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
                                   NGHTTP2_CANCEL);
         h2_stream_cut(s, RESET_TIMEOUT);
@@ -291,15 +303,19 @@ static void on_timer(struct timer *t)
 
     look_later(h);
     if (h->block_started && now - h->block_started > lim->head_timeout) {
+        http_limits_hit(lim, HTTP_LIMIT_HEAD_TIMEOUT);
         close_conn(h, STREAM_NOW, ERR_TIMEOUT);
         return;
     }
     if (lim->body_timeout && stream_queued(h->c.stream) &&
         now - h->moved > lim->body_timeout) {
+        http_limits_hit(lim, HTTP_LIMIT_BODY_TIMEOUT);
         close_conn(h, STREAM_RESET, ERR_TIMEOUT);
         return;
     }
     if (h->c.running == 0 && now - h->heard > lim->idle_timeout) {
+        if (h->c.server && !h->link && !h->c.draining)
+            http_limits_hit(lim, HTTP_LIMIT_IDLE_TIMEOUT);
         http_conn_drain(&h->c);
         return;
     }
@@ -327,11 +343,19 @@ static void h2_close(struct http_conn *c, enum status why)
     close_conn(h, why == OK ? STREAM_FLUSH : STREAM_NOW, why);
 }
 
+static size_t h2_held(const struct http_conn *c, int64_t *moved)
+{
+    const struct h2_conn *h = CONTAINER_OF(c, const struct h2_conn, c);
+    *moved = h->moved;
+    return stream_queued(c->stream) + (h->block ? h->block->cap : 0);
+}
+
 static const struct http_conn_type h2_type = {
     .name = "h2",
     .open = h2_open,
     .drain = h2_drain,
     .close = h2_close,
+    .held = h2_held,
 };
 
 /* ---- start ---- */

@@ -18,7 +18,7 @@ struct h2_block {
         uint32_t name, name_len, value, value_len;
     } fields[HTTP_HEADERS_MAX];
     uint32_t count;
-    bool over; /* a limit was hit: the stream will be refused */
+    uint8_t over; /* enum http_limit that was hit: the stream will be refused */
 };
 
 struct h2_conn {

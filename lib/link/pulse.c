@@ -50,6 +50,7 @@ static void on_beat(struct timer *t)
         return;
     }
     if (!look_for_life(p, now)) {
+        http_limits_hit(p->conn->limits, HTTP_LIMIT_SILENCE);
         p->on_dead(p);
         return;
     }

@@ -35,6 +35,8 @@ static void reap_all(struct loop *l)
 
 static void end_pass(struct loop *l)
 {
+    if (l->on_pass)
+        l->on_pass(l);
     flush_all(l);
     reap_all(l);
     l->handshakes = 0;

@@ -34,10 +34,12 @@ struct reap {
 };
 
 /* Something that ends by itself in its own time (a closed socket that still
- * sends), and must end at once when the loop does. Embed. */
+ * sends), and must end at once when the loop does, or memory is wanted. Embed. */
 struct lingerer {
     struct list node;
+    int64_t since; /* loop time */
     void (*end)(struct lingerer *g);
+    size_t (*queued)(const struct lingerer *g);
 };
 
 /* Work posted from another thread. The poster owns it until `run` is called on
@@ -62,6 +64,9 @@ struct loop {
     pthread_mutex_t post_lock; /* guards `posts` only */
     struct post *posts;
     void *owner; /* the program's per-thread root, for its own use */
+    /* Once a pass, after the callbacks and before what was marked is flushed. May
+     * be NULL. */
+    void (*on_pass)(struct loop *l);
     bool stopping;
 };
 

@@ -50,6 +50,7 @@ struct stream_type {
     char *(*room)(struct stream *s, size_t want, size_t *room);
     void (*wrote)(struct stream *s, size_t n);
     size_t (*queued)(const struct stream *s);
+    size_t (*kept)(const struct stream *s); /* may be NULL: 0 */
     void (*wake)(struct stream *s);
     void (*end)(struct stream *s);
     void (*close)(struct stream *s, enum stream_close how);
@@ -91,6 +92,11 @@ static inline void stream_wrote(struct stream *s, size_t n)
 static inline size_t stream_queued(const struct stream *s)
 {
     return s->type->queued(s);
+}
+/* Bytes that came while the owner does not read. */
+static inline size_t stream_kept(const struct stream *s)
+{
+    return s->type->kept ? s->type->kept(s) : 0;
 }
 /* Asks for on_fill at the end of this pass. */
 static inline void stream_wake(struct stream *s)

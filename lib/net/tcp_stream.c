@@ -371,9 +371,15 @@ static void on_linger(struct timer *timer)
         finish(t, t->out.len > 0);
 }
 
-static void on_loop_end(struct lingerer *g)
+static void end_lingering(struct lingerer *g)
 {
-    finish(CONTAINER_OF(g, struct tcp_stream, lingerer), false);
+    struct tcp_stream *t = CONTAINER_OF(g, struct tcp_stream, lingerer);
+    finish(t, t->out.len > 0); /* what is not whole must not look so */
+}
+
+static size_t lingering_bytes(const struct lingerer *g)
+{
+    return CONTAINER_OF(g, const struct tcp_stream, lingerer)->out.len;
 }
 
 static void tcp_close(struct stream *s, enum stream_close how)
@@ -387,6 +393,7 @@ static void tcp_close(struct stream *s, enum stream_close how)
         (t->out.len || !t->peer_ended)) {
         t->lingering = true;
         s->ended_out = true;
+        t->lingerer.since = loop_now(s->loop);
         list_push_back(&s->loop->lingerers, &t->lingerer.node);
         set_events(t);
         linger_on(t);
@@ -433,7 +440,8 @@ enum status tcp_stream_open(struct stream **out, struct loop *l, int fd,
     flush_init(&t->flush, on_flush);
     timer_init(&t->linger, on_linger);
     list_init(&t->lingerer.node);
-    t->lingerer.end = on_loop_end;
+    t->lingerer.end = end_lingering;
+    t->lingerer.queued = lingering_bytes;
     int rc = uv_poll_init(&l->uv, &t->poll, fd);
     if (rc) {
         close(fd);

@@ -52,6 +52,7 @@ struct dialling {
 
 struct conduit {
     struct connection conn;
+    struct holder holder;
     struct stream *down;
     struct target *target;
     unsigned state;
@@ -129,6 +130,7 @@ static void end(struct conduit *c)
     drop_dialling(c);
     passage_fini(&c->passage);
     connection_remove(&c->conn);
+    list_remove(&c->holder.node);
     target_unref(c->target);
     c->target = NULL;
     loop_reap(&c->conn.worker->loop, &c->reap, free_conduit);
@@ -195,8 +197,8 @@ static void serve(struct conduit *c, bool http2)
     move(c, C_SERVING);
     tell_open(c);
     c->http = (http2 ? h2_server_new : h1_server_new)(
-        &w->loop, c->down, &w->http, slice_of(c->first, c->first_len),
-        &http_events, c);
+        &w->loop, c->down, &w->http[c->conn.inbound],
+        slice_of(c->first, c->first_len), &http_events, c);
     mem_free(c->first);
     c->first = NULL;
     if (w->draining || c->draining)
@@ -458,6 +460,9 @@ static void on_timer(struct timer *t)
     }
     if (c->state == C_EARLY || protocol_is_http(target_protocol(c->target))) {
         c->fault = FAULT_UPSTREAM_TIMEOUT;
+        telemetry_limit(c->conn.worker->telemetry, c->conn.inbound,
+                        c->state == C_EARLY ? LIMIT_TCP_IDLE_TIMEOUT
+                                            : LIMIT_IDLE_TIMEOUT);
         stream_close(c->down, STREAM_NOW); /* nobody ever spoke */
         end(c);
         return;
@@ -534,6 +539,29 @@ static void on_close(struct connection *conn)
     end(c);
 }
 
+static size_t held(const struct holder *h, int64_t *moved)
+{
+    const struct conduit *c = CONTAINER_OF(h, const struct conduit, holder);
+    *moved = h->began;
+    if (c->http)
+        return http_conn_held(c->http, moved);
+    if (c->relay)
+        return relay_held(c->relay, moved);
+    return c->first_len;
+}
+
+/* A relay tells its row; of what else there is, no request knows. */
+static void shed(struct holder *h)
+{
+    struct conduit *c = CONTAINER_OF(h, struct conduit, holder);
+    if (c->relay) {
+        relay_shed(c->relay);
+        return;
+    }
+    telemetry_fault(c->conn.worker->telemetry, c->conn.inbound, FAULT_SHED);
+    on_close(&c->conn);
+}
+
 static struct conduit *new_conduit(struct stream *s,
                                    const struct conduit_options *opt)
 {
@@ -553,6 +581,11 @@ static struct conduit *new_conduit(struct stream *s,
     c->conn.plaintext = opt->target->inbound && !opt->target->secured &&
                         !opt->target->probes_only;
     connection_add(&c->conn, w, opt->target->inbound);
+    c->holder = (struct holder){.began = loop_now(&w->loop),
+                                .held = held,
+                                .shed = shed,
+                                .inbound = opt->target->inbound};
+    list_push_back(&w->holders, &c->holder.node);
     stream_own(s, &peek_events, c);
     return c;
 }

@@ -240,6 +240,8 @@ static void on_handshake(void *arg, enum status rc, struct stream *tls,
     in->handshake = NULL;
     telemetry_count(w->telemetry, rc ? COUNTER_HANDSHAKES_IN_FAILED
                                      : COUNTER_HANDSHAKES_IN_OK);
+    if (rc == ERR_TIMEOUT)
+        telemetry_limit(w->telemetry, true, LIMIT_HANDSHAKE_TIMEOUT);
     if (rc) {
         char client[ADDRESS_TEXT];
         slice at = address_format(&in->client, client);
@@ -348,6 +350,7 @@ static void on_timer(struct timer *t)
         return;
     }
     telemetry_count(in->conn.worker->telemetry, COUNTER_HANDSHAKES_IN_FAILED);
+    telemetry_limit(in->conn.worker->telemetry, true, LIMIT_HANDSHAKE_TIMEOUT);
     log_info(&in->log, "ClientHello not complete in time", "");
     stream_close(in->s, STREAM_RESET);
     end(in);

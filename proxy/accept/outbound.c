@@ -44,8 +44,10 @@ static void resolved(struct worker *w, struct stream *s, slice key,
     bool over = lookup_over_limit(w->lookup, answer);
     if (d->resolution == RESOLUTION_UNKNOWN)
         telemetry_count(w->telemetry, COUNTER_UNKNOWN_DESTINATIONS);
-    if (over)
+    if (over) {
         telemetry_count(w->telemetry, COUNTER_OVER_LIMIT_DESTINATIONS);
+        telemetry_limit(w->telemetry, false, LIMIT_DESTINATIONS);
+    }
     if (d->resolution == RESOLUTION_KNOWN || !transparent) {
         start(w, s, target_service(w, key, client));
         return;

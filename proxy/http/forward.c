@@ -240,8 +240,16 @@ void forward_trailers(struct request *r, const struct headers *trailers)
         exchange_send_trailers(r->up, &h.headers);
 }
 
+static void note_moved(struct request *r, size_t n)
+{
+    r->moved = loop_now(&r->worker->loop);
+    r->holder.gone += n;
+}
+
 void forward_sent(struct request *r, size_t n)
 {
+    r->taken += n;
+    note_moved(r, n);
     if (r->up)
         exchange_consumed(r->up, n);
 }
@@ -299,6 +307,7 @@ static void credit(struct request *r, size_t n)
         return;
     uint64_t more = r->sent_up - r->credited;
     r->credited = r->sent_up;
+    note_moved(r, more);
     exchange_consumed(r->down, more);
 }
 

@@ -23,6 +23,7 @@ static void finish(struct request *r)
     struct exchange *x = r->down;
     if (!x)
         return;
+    list_remove(&r->holder.node);
     r->bytes_in = x->bytes_in;
     r->bytes_out = x->bytes_out;
     r->down = NULL;
@@ -91,6 +92,42 @@ void request_continue(struct request *r)
     run(r);
 }
 
+/* ---- memory ---- */
+
+/* A body that is kept to be sent again may have been taken long ago. */
+static size_t held(const struct holder *h, int64_t *moved)
+{
+    const struct request *r = CONTAINER_OF(h, const struct request, holder);
+    const struct exchange *x = r->down;
+    uint64_t in = r->dropping ? 0 : x->bytes_in - r->credited;
+    uint64_t out = x->bytes_out - r->taken;
+    *moved = r->moved;
+    return (size_t)((in > r->body.len ? in : r->body.len) + out);
+}
+
+/* No more than a head may be added to what it does not read. */
+static void shed(struct holder *h)
+{
+    struct request *r = CONTAINER_OF(h, struct request, holder);
+    if (!r->down->head_out) {
+        request_fault(r, FAULT_SHED);
+        return;
+    }
+    r->fault = FAULT_SHED;
+    request_reset(r, RESET_CONNECTION);
+}
+
+static void hold(struct request *r)
+{
+    struct worker *w = r->worker;
+    r->moved = loop_now(&w->loop);
+    r->holder = (struct holder){.began = r->moved,
+                                .held = held,
+                                .shed = shed,
+                                .inbound = r->target->inbound};
+    list_push_back(&w->holders, &r->holder.node);
+}
+
 /* ---- what the downstream exchange says ---- */
 
 static void on_head(struct exchange *x, const struct head *head, bool end)
@@ -117,6 +154,7 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         target_unref(t);
         return;
     }
+    hold(r);
     if (grpc) /* messages come when there is something to say */
         exchange_be_patient(x);
     run(r);
@@ -144,9 +182,9 @@ static void on_sent(struct exchange *x, size_t n)
 static void on_reset(struct exchange *x, enum reset_why why)
 {
     struct request *r = x->owner;
-    (void)why;
     if (!r->fault)
-        r->fault = FAULT_CLIENT_GONE;
+        r->fault = why == RESET_TIMEOUT ? FAULT_CLIENT_TIMEOUT
+                                        : FAULT_CLIENT_GONE;
     finish(r);
 }
 

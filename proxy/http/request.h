@@ -10,6 +10,7 @@
 #include "proxy/http/filter.h"
 
 struct request {
+    struct holder holder;
     struct worker *worker;
     struct target *target; /* a reference */
     struct exchange *down; /* NULL when it is over */
@@ -43,6 +44,8 @@ struct request {
     struct headers trailers; /* of the request, in the arena */
     uint64_t sent_up;        /* bytes this attempt's upstream took */
     uint64_t credited;       /* bytes given back to the downstream */
+    uint64_t taken; /* bytes of the response that the downstream took */
+    int64_t moved;  /* loop time of the last of either */
     int64_t attempt_started;
 };
 

@@ -17,7 +17,8 @@ struct relay {
     struct side down, up;
     struct timer idle;
     int64_t idle_timeout;
-    int64_t last;
+    int64_t last;  /* loop time of the last byte in, or out */
+    int64_t moved; /* out */
     struct traffic *traffic;
     uint64_t in, out; /* bytes, seen from the pod */
     relay_watch_fn *watch;
@@ -97,7 +98,7 @@ static void on_data(struct stream *s, const char *ptr, size_t len)
 static void on_drained(struct stream *s)
 {
     struct side *to = s->owner;
-    to->relay->last = loop_now(s->loop);
+    to->relay->last = to->relay->moved = loop_now(s->loop);
     struct side *from = to->other;
     if (!from->ended && !from->s->reading && stream_queued(s) <= LOW)
         stream_read(from->s, true);
@@ -127,14 +128,21 @@ static const struct stream_events events = {
     .on_drained = on_drained,
 };
 
+/* An end, which a link has only where there is time for it. */
+static void give_up(struct relay *r)
+{
+    traffic_limit(r->traffic, LIMIT_TCP_IDLE_TIMEOUT);
+    finish(r, STREAM_FLUSH, FAULT_UPSTREAM_TIMEOUT);
+}
+
 static void on_idle(struct timer *t)
 {
     struct relay *r = CONTAINER_OF(t, struct relay, idle);
     int64_t due = r->last + r->idle_timeout;
     if (loop_now(r->loop) < due)
         timer_set(&r->loop->timers, t, due);
-    else /* an end, which a link has only where there is time for it */
-        finish(r, STREAM_FLUSH, FAULT_UPSTREAM_TIMEOUT);
+    else
+        give_up(r);
 }
 
 static void side_init(struct side *side, struct side *other, struct relay *r,
@@ -157,7 +165,7 @@ struct relay *relay_start(struct loop *l, struct stream *down,
     r->traffic = traffic_ref(tr);
     r->done = done;
     r->arg = arg;
-    r->last = loop_now(l);
+    r->last = r->moved = loop_now(l);
     side_init(&r->down, &r->up, r, down);
     side_init(&r->up, &r->down, r, up);
     timer_init(&r->idle, on_idle);
@@ -192,6 +200,18 @@ void relay_up_data(struct relay *r, const char *ptr, size_t len)
 void relay_up_ended(struct relay *r)
 {
     take_end(&r->up);
+}
+
+size_t relay_held(const struct relay *r, int64_t *moved)
+{
+    *moved = r->moved;
+    return stream_queued(r->down.s) + stream_kept(r->down.s) +
+           stream_queued(r->up.s) + stream_kept(r->up.s);
+}
+
+void relay_shed(struct relay *r)
+{
+    finish(r, STREAM_RESET, FAULT_SHED);
 }
 
 void relay_close(struct relay *r)

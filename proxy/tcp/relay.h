@@ -30,6 +30,10 @@ void relay_watch(struct relay *r, relay_watch_fn *watch);
 void relay_bytes(const struct relay *r, uint64_t *in, uint64_t *out);
 /* Tells both ends (a plain end; a reset where bytes are queued, which are
  * dropped), waits for nothing; `done` does not run. */
+/* Bytes that wait for their readers, and since when (loop time) none went on. */
+size_t relay_held(const struct relay *r, int64_t *moved);
+/* Breaks it for want of memory; `done` runs. */
+void relay_shed(struct relay *r);
 void relay_close(struct relay *r);
 
 #endif

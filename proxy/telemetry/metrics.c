@@ -220,6 +220,23 @@ static void put_faults(struct page *p, enum metric m)
         }
 }
 
+/* Every one from the start: a limit never hit is a zero, and its first hit a rise
+ * that rate() sees. */
+static void put_limits(struct page *p, enum metric m)
+{
+    for (int inbound = 0; inbound < 2; inbound++)
+        for (int l = 1; l < LIMITS; l++) {
+            uint64_t n = 0;
+
+            for (size_t i = 0; i < p->n; i++)
+                n += count_get(&p->all[i]->limits[inbound][l]);
+            text_printf(p->out,
+                        "%s{direction=\"%s\",limit=\"%s\"} %" PRIu64 "\n",
+                        families[m].name, inbound ? "inbound" : "outbound",
+                        limit_name((enum limit)l), n);
+        }
+}
+
 static void put_directions(struct page *p, enum metric m)
 {
     uint64_t in = 0, out = 0;
@@ -368,6 +385,7 @@ static family_fn *const put[METRICS] = {
     [METRIC_APP_CONNECTIONS] = put_number,
     [METRIC_HANDSHAKES] = put_handshakes,
     [METRIC_FAULTS] = put_faults,
+    [METRIC_LIMITS] = put_limits,
     [METRIC_RETRIES] = put_counter,
     [METRIC_DETECT_TIMEOUTS] = put_tally,
     [METRIC_UNKNOWN] = put_counter,

@@ -105,6 +105,7 @@ struct telemetry {
     struct access_log *log; /* NULL: off */
     count counters[COUNTERS];
     count faults[2][FAULTS]; /* inbound, fault */
+    count limits[2][LIMITS]; /* inbound, limit */
     _Atomic int64_t gauges[GAUGES];
 };
 

@@ -13,6 +13,9 @@
 
 enum { STDOUT = 1 };
 
+_Static_assert((int)LIMIT_LINK_DEAD == (int)HTTP_LIMIT_SILENCE,
+               "limits.def begins as enum http_limit does");
+
 static void drop(struct telemetry *t, struct traffic *tr)
 {
     map_del(&t->rows, tr->key);
@@ -177,6 +180,22 @@ void telemetry_gauge(struct telemetry *t, enum gauge g, int64_t value)
 void telemetry_fault(struct telemetry *t, bool inbound, enum fault f)
 {
     count_add(&t->faults[inbound][f], 1);
+}
+
+void telemetry_limit(struct telemetry *t, bool inbound, enum limit which)
+{
+    count_add(&t->limits[inbound][which], 1);
+}
+
+const char *limit_name(enum limit which)
+{
+    static const char *const names[LIMITS] = {
+        [LIMIT_NONE] = "none",
+#define X(id, name) [LIMIT_##id] = name,
+#include "proxy/telemetry/limits.def"
+#undef X
+    };
+    return names[which];
 }
 
 bool access_log_on(const struct telemetry *t)

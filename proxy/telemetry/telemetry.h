@@ -6,6 +6,7 @@
 #define TULLE_PROXY_TELEMETRY_H
 
 #include "lib/base/text.h"
+#include "lib/http/limits.h"
 #include "lib/mesh/wire.h"
 #include "lib/net/loop.h"
 #include "proxy/http/fault.h"
@@ -16,6 +17,20 @@ struct telemetry *telemetry_new(struct loop *l, bool access_log);
 /* On its loop's thread, before loop_fini; every row given back, nobody reading.
  * NULL is ignored. */
 void telemetry_free(struct telemetry *t);
+
+/* --- limits --- */
+
+/* A limit was hit: by a peer, or by all of them together. */
+enum limit {
+    LIMIT_NONE,
+#define X(id, name) LIMIT_##id,
+#include "proxy/telemetry/limits.def"
+#undef X
+    LIMITS,
+};
+void telemetry_limit(struct telemetry *t, bool inbound, enum limit which);
+/* The setting's name, or "descriptors", whose limit is the system's. */
+const char *limit_name(enum limit which);
 
 /* --- a row: everything between this pod and one other, one direction --- */
 
@@ -39,6 +54,8 @@ void traffic_request_end(struct traffic *tr, unsigned status, enum fault f,
 void traffic_tcp_open(struct traffic *tr);
 void traffic_tcp_bytes(struct traffic *tr, uint64_t in, uint64_t out);
 void traffic_tcp_close(struct traffic *tr, enum fault f);
+/* As telemetry_limit, of the row's worker and direction. */
+void traffic_limit(struct traffic *tr, enum limit which);
 
 /* --- single counters --- */
 

@@ -127,3 +127,8 @@ void traffic_tcp_close(struct traffic *tr, enum fault f)
     end_one(&tr->closed);
     count_fault(tr, f);
 }
+
+void traffic_limit(struct traffic *tr, enum limit which)
+{
+    telemetry_limit(tr->t, tr->inbound, which);
+}

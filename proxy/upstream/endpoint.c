@@ -142,11 +142,18 @@ static void leave_line(struct acquire *a)
     a->ep = NULL;
 }
 
+static void tell_pending(const struct endpoint *ep, bool late)
+{
+    if (ep->up->on_pending)
+        ep->up->on_pending(ep->up->owner, ep->app, late);
+}
+
 static void on_impatient(struct timer *t)
 {
     struct acquire *a = CONTAINER_OF(t, struct acquire, patience);
     struct endpoint *ep = a->ep;
     leave_line(a);
+    tell_pending(ep, true);
     a->done(a, FAULT_TOO_MANY_PENDING, NULL);
     endpoint_unref(ep);
 }
@@ -181,6 +188,7 @@ enum status endpoint_acquire(struct endpoint *ep, bool http2, struct acquire *a,
             return OK;
     }
     if (ep->waiting >= ep->up->max_pending) {
+        tell_pending(ep, false);
         *f = FAULT_TOO_MANY_PENDING;
         return ERR_RESOURCES;
     }

@@ -24,7 +24,8 @@ struct upstream {
     struct loop *loop;
     struct link_options link;      /* tls is swapped when the identity changes;
                                       NULL before the first */
-    struct http_limits app_limits; /* plain connections */
+    struct http_limits app_limits; /* connections to the application, */
+    struct http_limits plain_limits; /* and to other endpoints without mTLS */
     int64_t connect_timeout, user_timeout;
     int64_t pending_timeout; /* in line for a connection or link */
     uint32_t max_pending, max_links, max_pool;
@@ -35,6 +36,9 @@ struct upstream {
     void (*deliver_self)(void *owner, const struct address *to,
                          struct stream *s);
     void (*on_handshake)(void *owner, bool ok); /* for metrics */
+    /* For metrics: the line for the application, or another endpoint, was too
+     * long, or somebody was in it for too long. May be NULL. */
+    void (*on_pending)(void *owner, bool app, bool late);
     void *owner;
     uint32_t links_up, pool_open; /* for metrics */
 };

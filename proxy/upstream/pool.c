@@ -76,7 +76,8 @@ static void connected(struct pooled *p, struct stream *s)
 {
     struct endpoint *ep = p->ep;
     p->conn = (ep->http2 ? h2_client_new : h1_client_new)(
-        ep->up->loop, s, &ep->up->app_limits, &conn_events, p);
+        ep->up->loop, s, ep->app ? &ep->up->app_limits : &ep->up->plain_limits,
+        &conn_events, p);
     if (ep->http2)
         timer_set(&ep->up->loop->timers, &p->patience,
                   loop_now(ep->up->loop) + ep->up->connect_timeout);

@@ -228,7 +228,10 @@ def test_too_many_connections(pair):
         for c in held:
             c.send(request())
             assert read_response(c).status == 200
-        assert outcome(p.front) in (200, 503, "closed")
+        assert outcome(p.front) in (503, "closed")
+        assert sum(value for labels, value
+                   in p.outbound.metrics()["proxy_limits_total"]
+                   if labels["limit"] == "max-connections") == 1
         for c in held:
             c.close()
         wait_until("others are served again",

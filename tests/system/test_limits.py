@@ -45,6 +45,12 @@ def outcome(to):
         return "closed"
 
 
+def hits(proxy, limit):
+    """As an operator sees it."""
+    return sum(value for labels, value in proxy.metrics()["proxy_limits_total"]
+               if labels["limit"] == limit)
+
+
 def test_too_many_requests(pair):
     with slow_app() as app, pair(app, outbound__max_requests="3") as p:
         held = [connect(p.front) for _ in range(3)]
@@ -53,6 +59,7 @@ def test_too_many_requests(pair):
         app.wait_accepted(3)
         r = ask(p.front)
         assert (r.status, r.fault) == (503, "too-many-requests")
+        assert hits(p.outbound, "max-requests") == 1
         app.go.set()
         for c in held:
             assert read_response(c).status == 200
@@ -76,6 +83,7 @@ def test_too_many_pending(pair):
             assert read_response(c).status == 200
             c.close()
         assert app.accepted == 1
+        assert hits(p.inbound, "max-pending") >= 1
 
 
 def outcome_now(to):
@@ -93,6 +101,7 @@ def test_over_the_memory_budget(pair):
         assert outcome(p.front) in ("memory-budget", "closed")
         assert p.outbound.get("/live")[0] == 200
         assert not app.requests
+        assert hits(p.outbound, "memory-budget") >= 1
 
 
 def test_out_of_descriptors(pair):
@@ -118,6 +127,8 @@ def test_out_of_descriptors(pair):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         with Traffic(p.front, keep=False) as traffic:
             traffic.wait(20)
+        assert hits(p.outbound, "descriptors") >= 1
+        assert counted(p.outbound, "proxy_accept_pauses_total") >= 1
 
 
 # --- more destinations than may be known -------------------------------------
@@ -180,6 +191,7 @@ def test_too_many_destinations(pair, setting, workers):
         refused = first.count("too-many-destinations")
         assert counted(p.outbound,
                        "proxy_over_limit_destinations_total") >= refused
+        assert hits(p.outbound, "max-destinations") >= refused
         assert counted(p.outbound, "proxy_session_up") == 1
         assert sessions_begun(p) == joined
         assert "over the limit" not in p.mesh.controller.output()

@@ -304,6 +304,46 @@ static void lines_and_trailers_are_bounded(void **state)
     }
 }
 
+/* A flood of extensions ends, however short each is; honest small chunks do not,
+ * nor does what data makes up for. */
+static void extensions_are_bounded_in_all(void **state)
+{
+    static const struct {
+        const char *chunk;
+        bool ends;
+    } cases[] = {
+        {"1\r\nx\r\n", false},
+        {"1;sig=0123456789\r\nx\r\n", false},
+        {"1;e=012345678901234567890123456789\r\nx\r\n", true},
+        {"14;e=01234567890123456789\r\n12345678901234567890\r\n", false},
+    };
+    struct http_limits lim = http_limits_default;
+
+    (void)state;
+    lim.chunk_line = 40;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        slice chunk = slice_str(cases[i].chunk);
+        struct h1_error err = {0};
+        struct h1_body b;
+        int n = 0;
+
+        h1_body_init(&b, H1_CHUNKED, 0);
+        while (n < 1000 && !err.why) {
+            for (slice in = chunk; in.len && !err.why;) {
+                slice data;
+                size_t used;
+                h1_body_next(&b, in, &lim, &used, &data, &err);
+                in = slice_sub(in, used, in.len);
+            }
+            n++;
+        }
+        assert_int_equal(err.why != NULL, cases[i].ends);
+        assert_int_equal(err.limit, cases[i].ends ? HTTP_LIMIT_CHUNK_LINE : 0);
+        if (cases[i].ends) /* 32 lines' worth beyond 16 bytes and the data */
+            assert_in_range(n, 60, 100);
+    }
+}
+
 static enum status parse_trailers(slice section, struct headers *out,
                                   struct h1_error *err)
 {
@@ -386,6 +426,7 @@ int main(void)
         cmocka_unit_test(others_end_at_once_or_never),
         cmocka_unit_test(done_comes_with_the_last_byte),
         cmocka_unit_test(lines_and_trailers_are_bounded),
+        cmocka_unit_test(extensions_are_bounded_in_all),
         cmocka_unit_test(trailers_keep_what_may_come_late),
         cmocka_unit_test(bad_trailers_are_refused),
         cmocka_unit_test(trailers_are_counted),

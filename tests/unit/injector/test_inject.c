@@ -206,6 +206,7 @@ static void test_resources(void **state)
     run(&f, simple);
     pod_is(at(&f, "/spec/initContainers/1/resources"),
            "{'requests':{'cpu':'10m','memory':'32Mi'}}");
+    assert_false(json_present(env(&f, 1, "TULLE_MEMORY_BUDGET")));
     end(&f);
     run(&f, "{'metadata':{'annotations':{'tulle.dev/proxy-cpu-limit':'1',"
             "'tulle.dev/proxy-memory-limit':'16Mi',"
@@ -218,6 +219,7 @@ static void test_resources(void **state)
         pod_is(at(&f, path), "{'limits':{'cpu':'1','memory':'16Mi'},"
                              "'requests':{'cpu':'250m','memory':'16Mi'}}");
     }
+    env_is(&f, 1, "TULLE_MEMORY_BUDGET", "9830Ki");
     end(&f);
 }
 

@@ -85,14 +85,15 @@ static void world_init(struct world *t)
     t->config.connect_timeout = 60 * NSEC_PER_SEC;
     t->config.tcp_idle_timeout = 60 * NSEC_PER_SEC;
     w->config = &t->config;
-    w->http = http_limits_default;
+    w->http[0] = w->http[1] = http_limits_default;
     w->max_requests = 10;
     list_init(&w->connections);
+    list_init(&w->holders);
     w->telemetry = telemetry_new(&w->loop, false);
     upstream_init(&w->up, &w->loop);
     w->up.connect_timeout = t->config.connect_timeout;
     w->up.pending_timeout = t->config.connect_timeout;
-    w->up.app_limits = w->http;
+    w->up.app_limits = w->up.plain_limits = w->http[1];
     w->up.max_pending = w->up.max_pool = 4;
     deaf_init(&t->app);
     assert_int_equal(address_parse(SLICE("10.0.0.9:1"), &client), OK);

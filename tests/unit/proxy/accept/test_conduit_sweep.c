@@ -94,13 +94,14 @@ static void init_worker(struct world *t)
                                                                NSEC_PER_SEC;
     t->config.replay_bytes = 1000;
     w->config = &t->config;
-    w->http = http_limits_default;
+    w->http[0] = w->http[1] = http_limits_default;
     w->max_requests = 10;
     list_init(&w->connections);
+    list_init(&w->holders);
     w->telemetry = telemetry_new(&w->loop, false);
     upstream_init(&w->up, &w->loop);
     w->up.connect_timeout = w->up.pending_timeout = t->config.connect_timeout;
-    w->up.app_limits = w->http;
+    w->up.app_limits = w->up.plain_limits = w->http[1];
     w->up.max_pending = w->up.max_pool = 4;
 }
 

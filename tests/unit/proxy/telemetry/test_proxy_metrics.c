@@ -64,6 +64,8 @@ static const char golden[] =
                              "proxy_faults_total{direction=\"outbound\",fault=\"client-gone\"} 1\n"
                              "proxy_faults_total{direction=\"inbound\",fault=\"loop\"} 1\n"
                              "proxy_faults_total{direction=\"inbound\",fault=\"upstream-timeout\"} 1\n"
+                             "proxy_limits_total{direction=\"outbound\",limit=\"max-resets\"} 1\n"
+                             "proxy_limits_total{direction=\"inbound\",limit=\"tcp-idle-timeout\"} 2\n"
                              "proxy_retries_total 10\n"
                              "proxy_detect_timeouts_total{direction=\"outbound\",service=\"shop/db:1\"} 1\n"
                              "proxy_detect_timeouts_total{direction=\"inbound\",service=\"6000\"} 2\n"
@@ -101,6 +103,9 @@ static void drive(struct rig *r)
     telemetry_tally(r->t[0], TALLY_SILENT, false, SLICE("shop/db:1"));
     telemetry_tally(r->t[0], TALLY_SERVER_NAME, false, SLICE("a.example"));
     telemetry_tally(r->t[0], TALLY_SERVER_NAME, true, SLICE(""));
+    telemetry_limit(r->t[0], false, (enum limit)HTTP_LIMIT_RESETS);
+    traffic_limit(redis, LIMIT_TCP_IDLE_TIMEOUT);
+    traffic_limit(redis, LIMIT_TCP_IDLE_TIMEOUT);
     /* Each counter and gauge a value of its own. */
     for (int c = 0; c < COUNTERS; c++)
         for (int i = 0; i <= c; i++)
@@ -111,10 +116,17 @@ static void drive(struct rig *r)
     traffic_unref(redis);
 }
 
+/* There is a line for each. */
+static bool is_a_limit_not_hit(slice line)
+{
+    return slice_starts(line, SLICE("proxy_limits_total")) &&
+           slice_eq(slice_sub(line, line.len - 2, line.len), SLICE(" 0"));
+}
+
 static bool of_the_system(slice line)
 {
     return slice_starts(line, SLICE("#")) ||
-           slice_starts(line, SLICE("process_")) ||
+           slice_starts(line, SLICE("process_")) || is_a_limit_not_hit(line) ||
            slice_starts(line, SLICE("proxy_memory_bytes "));
 }
 

@@ -83,7 +83,7 @@ UNUSED static void rig_init(struct rig *r)
     upstream_init(&r->up, &r->t.loop);
     r->up.link = far_options(&r->limits);
     upstream_set_tls(&r->up, near_client_tls);
-    r->up.app_limits = r->limits;
+    r->up.app_limits = r->up.plain_limits = r->limits;
     r->up.connect_timeout = r->up.pending_timeout = 20 * NSEC_PER_SEC;
     r->up.max_pending = 100;
     r->up.max_links = 2;

@@ -47,7 +47,7 @@ static void world_init(struct world *w)
     memset(w, 0, sizeof *w);
     assert_int_equal(loop_init(&w->loop, 8, &e), OK);
     upstream_init(&w->up, &w->loop);
-    w->up.app_limits = http_limits_default;
+    w->up.app_limits = w->up.plain_limits = http_limits_default;
     w->up.connect_timeout = NSEC_PER_SEC;
     w->up.pending_timeout = 20 * NSEC_PER_MSEC;
     w->up.max_pending = 2;
