@@ -263,6 +263,7 @@ def grpc_interop():
     def build(folder):
         say("building gRPC's interoperability tests: two minutes, once")
         run(go(), "install", "-trimpath", "-ldflags", "-s -w",
+            # allow index: the names of packages
             *(f"google.golang.org/grpc/interop/{p}@{version}"
               for p in programs), env=go_environment(GOBIN=folder))
     folder = cached(f"grpc-interop-{version}", build)
