@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from peers.h2 import GOAWAY, SETTINGS
+from peers.h2 import frame as frame2
 from peers.http1 import (CHUNKED, App, ask, chunk, chunked, read_body,
                          read_head, read_request, read_response, request,
                          response)
@@ -325,6 +327,26 @@ def test_upgrade_needs_both_fields_and_http_1_1(front):
             c.send(request(fields=asking("foo/2"), version="1.0"))
             assert read_response(c).body == b"plain"
         assert [m.get("upgrade") for m in asked] == [None, None]
+
+
+@pytest.mark.parametrize("offer", [ASKED, asking("foo/2")],
+                         ids=["websocket", "foo"])
+def test_app_that_speaks_only_http2(pair, offer):
+    """It is asked in HTTP/1.1, and answers as to any wrong preface."""
+    came = []
+
+    def play(wire):
+        came.append(wire.until(b"\r\n"))
+        wire.send(frame2(SETTINGS, 0, 0) + frame2(GOAWAY, 0, 0, bytes(7) + b"\1"))
+        wire.half_close()
+        wire.to_end()
+
+    with Server(play) as app, pair(app, app_protocol="http2") as p, \
+            connect(p.front) as c:
+        c.send(request(fields=offer))
+        r = read_response(c)
+        assert (r.status, r.fault) == (502, "upstream-protocol")
+        assert came == [b"GET / HTTP/1.1\r\n"]
 
 
 # --- those that hide requests ------------------------------------------------

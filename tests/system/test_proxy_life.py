@@ -96,13 +96,12 @@ class two_backends:  # pylint: disable=invalid-name
 
     def __enter__(self):
         p = self.context.__enter__()
+        p.start_second = lambda: p.mesh.await_proxy(p.mesh.start_proxy(
+            "second", INBOUND, f"{NAMESPACE}/backend", f"{NAMESPACE}/second",
+            ["--inbound", f"{OTHER_IP}:{p.port}={self.second_app.address}",
+             *p.settings["inbound"]]))
         try:
-            second = p.mesh.start_proxy(
-                "second", INBOUND, f"{NAMESPACE}/backend",
-                f"{NAMESPACE}/second",
-                ["--inbound", f"{OTHER_IP}:{p.port}={self.second_app.address}",
-                 *p.settings["inbound"]])
-            p.second = p.mesh.await_proxy(second)
+            p.second = p.start_second()
             return p
         except BaseException as e:
             self.context.__exit__(type(e), e, e.__traceback__)

@@ -255,6 +255,21 @@ def h2spec():
     return os.path.join(cached(f"h2spec-{digest(text)}", build), "h2spec")
 
 
+def grpc_interop():
+    """The paths of gRPC's interoperability client and server, in Go."""
+    version = versions.GRPC_INTEROP
+    programs = ("client", "server")
+
+    def build(folder):
+        say("building gRPC's interoperability tests: two minutes, once")
+        run(go(), "install", "-trimpath", "-ldflags", "-s -w",
+            # allow index: the names of packages
+            *(f"google.golang.org/grpc/interop/{p}@{version}"
+              for p in programs), env=go_environment(GOBIN=folder))
+    folder = cached(f"grpc-interop-{version}", build)
+    return [os.path.join(folder, p) for p in programs]
+
+
 def module_folder(module):
     """Where Go keeps the sources of `path@version`."""
     said = run(go(), "mod", "download", "-json", module,

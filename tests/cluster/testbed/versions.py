@@ -27,6 +27,9 @@ H2SPEC = {
     "golang.org/x/net": "v0.62.0",  # allow index: the name of a module
 }
 
+# gRPC's own interoperability tests: a client and a server, of the system tests.
+GRPC_INTEROP = "v1.85.0"
+
 # Programs of the nodes and of the scripts, by the Debian package that has them.
 DEBIAN = {
     "containerd": "containerd", "ctr": "containerd", "runc": "runc",

@@ -35,11 +35,23 @@ class Response:
         return self.get("tulle-fault")
 
 
+class Connection(h2.connection.H2Connection):
+    """h2's takes GOAWAY for the end, though what runs may go on."""
+
+    def _receive_goaway_frame(self, frame):
+        if frame.error_code:
+            return super()._receive_goaway_frame(frame)
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
 class H2Client:
     def __init__(self, to):
         """`to`: an address, or a Wire."""
         self.wire = connect(to) if isinstance(to, str) else to
-        self.conn = h2.connection.H2Connection(h2.config.H2Configuration(
+        self.conn = Connection(h2.config.H2Configuration(
             header_encoding="utf-8", validate_outbound_headers=False,
             normalize_outbound_headers=False))
         self.responses, self.goaway = {}, None
