@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is let in: one table of certificates, shown by clients of the mesh port
-and by servers where the backend should be. Each refusal is one that an operator
-sees: a sentence in the log with the reason, a count in the metrics."""
+and by servers where the backend should be. Each refusal is one that an
+operator sees: a sentence in the log with the reason, a count in the metrics."""
 import socket
 
 import pytest

@@ -44,6 +44,7 @@ class Peer(TLSConnection):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.raw, self.change, self.heard = sock, change, b""
         super().__init__(sock)
+        self.closeSocket = False  # whoever gave it does that
 
     @classmethod
     def connect(cls, to, change=as_it_is, seconds=SECONDS):
@@ -60,6 +61,10 @@ class Peer(TLSConnection):
     def _sendMsg(self, msg, randomizeFirstBlock=True, update_hashes=True):
         for m in self.change(self, msg):
             yield from super()._sendMsg(m, randomizeFirstBlock, update_hashes)
+
+    def _queue_message(self, msg):
+        for m in self.change(self, msg):
+            super()._queue_message(m)
 
     def _goes(self, handshake):
         """None when it is done, else how the other side ended it."""
