@@ -28,8 +28,31 @@ static const struct phrase tls_phrases[] = {
     {SSL_R_NO_SUITABLE_GROUPS, "no common group"},
     {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, "no common signature algorithm"},
     {SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, "no common signature algorithm"},
+    {SSL_R_MISSING_SUPPORTED_GROUPS_EXTENSION, "no common group"},
+    {SSL_R_MISSING_SIGALGS_EXTENSION, "no common signature algorithm"},
     {SSL_R_EXCESSIVE_MESSAGE_SIZE, "message too long"},
     {SSL_R_BAD_SIGNATURE, "wrong signature"},
+    {SSL_R_WRONG_SIGNATURE_TYPE, "wrong signature"},
+    {SSL_R_WRONG_CURVE, "wrong signature"},
+    {SSL_R_DIGEST_CHECK_FAILED, "handshake was changed"},
+    {SSL_R_UNEXPECTED_MESSAGE, "unexpected message"},
+    {SSL_R_UNEXPECTED_RECORD, "unexpected message"},
+    {SSL_R_UNEXPECTED_CCS_MESSAGE, "unexpected message"},
+    {SSL_R_BAD_RECORD_TYPE, "unexpected message"},
+    {SSL_R_TOO_MANY_WARN_ALERTS, "unexpected message"},
+    {SSL_R_INVALID_CCS_MESSAGE, "bad message"},
+    {SSL_R_INVALID_ALERT, "bad message"},
+    {SSL_R_BAD_EXTENSION, "bad message"},
+    {SSL_R_BAD_LENGTH, "bad message"},
+    {SSL_R_BAD_DIGEST_LENGTH, "bad message"},
+    {SSL_R_LENGTH_MISMATCH, "bad message"},
+    {SSL_R_CERT_LENGTH_MISMATCH, "bad message"},
+    {SSL_R_INVALID_CONTEXT, "bad message"},
+    {SSL_R_INVALID_COMPRESSION_ALGORITHM, "bad message"},
+    {SSL_R_INVALID_SESSION_ID, "bad message"},
+    {SSL_R_BAD_ECPOINT, "bad message"},
+    {SSL_R_BAD_KEY_SHARE, "bad message"},
+    {SSL_R_WRONG_CIPHER_RETURNED, "bad message"},
     {SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC, "record was changed"},
     {SSL_R_UNEXPECTED_EOF_WHILE_READING, "ended without closing"},
     {SSL_R_SESSION_ID_CONTEXT_UNINITIALIZED, "session does not fit"},
@@ -94,6 +117,8 @@ const char *tls_reason_text(unsigned long err)
         return "handshake failed";
     if (ERR_SYSTEM_ERROR(err))
         return "connection failed";
+    if (ERR_GET_LIB(err) == ERR_LIB_ASN1)
+        return "bad certificate";
     if (ERR_GET_LIB(err) != ERR_LIB_SSL)
         return "cryptographic failure";
     return find(tls_phrases, sizeof tls_phrases / sizeof *tls_phrases,

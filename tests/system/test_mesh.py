@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is between the proxies: TLS, with exactly the right identities."""
-import datetime
+"""What is between the proxies: TLS, and who may do without. Whose certificates
+are taken: test_identities.py."""
 import ssl
 import time
 
@@ -8,18 +8,12 @@ import pytest
 
 import recorder
 from pair import SERVER_IP
-from peers.authority import (CLIENT_ONLY, SERVER_ONLY, Authority, dns, uri)
-from peers.h2 import (ALPN, DATA, Link, fields, frame, tls_server)
+from peers.h2 import ALPN, DATA, Link, fields, frame
 from peers.http1 import App, ask, read_response, request, response
 from peers.process import connections_to, stopped
 from peers.server import Server
-from peers.wire import Ended, Wire, connect
+from peers.wire import Ended, connect
 from programs import free_ports, wait_until
-
-DOMAIN = "spiffe://cluster.local"
-NOWHERE = "127.0.0.1:1"  # allow fixed-port: nobody is asked
-HOUR = datetime.timedelta(hours=1)
-HOUR_AGO = -HOUR
 
 
 # --- on the wire -------------------------------------------------------------
@@ -61,181 +55,6 @@ def test_backend_with_another_name_is_refused(pair):
             assert (r.status, r.fault) == (503, "tls-failed")
         assert not app.requests, "never plaintext after a failed handshake"
         assert app.accepted == accepted
-
-
-def good(authority):
-    return authority.sign([uri(f"{DOMAIN}/ns/pair/sa/backend")])
-
-
-SERVERS = {
-    "another service account":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/backend2")]),
-    "another namespace":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pairs/sa/backend")]),
-    "another trust domain":
-        lambda a: a.sign([uri("spiffe://cluster.local.evil/ns/pair/sa/backend"
-                              )]),
-    "two names":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/backend"),
-                          uri(f"{DOMAIN}/ns/pair/sa/other")]),
-    "a DNS name": lambda a: a.sign([dns("backend.pair")]),
-    "only a common name":
-        lambda a: a.sign([], common_name=f"{DOMAIN}/ns/pair/sa/backend"),
-    "an authority":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/backend")],
-                         is_authority=True),
-    "for clients only":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/backend")],
-                         purposes=CLIENT_ONLY),
-    "expired":
-        lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/backend")],
-                         start=2 * HOUR_AGO, end=HOUR_AGO),
-    "of another authority": lambda a: good(Authority.stranger()),
-    "issued by a leaf": lambda a: good(good(a)),
-    "the controller's": lambda a: a.sign([uri(f"{DOMAIN}/tulle/controller")]),
-}
-
-
-@pytest.fixture(scope="module")
-def impostor():
-    """A server at an endpoint's address whose certificate changes."""
-    class Impostor:
-        context, tunnelled = None, 0
-
-        def play(self, wire):
-            try:
-                tls = Wire(self.context.wrap_socket(wire.sock,
-                                                    server_side=True))
-                tls.exactly(24)  # the preface of HTTP/2
-                self.tunnelled += 1
-                tls.to_end()
-            except ssl.SSLError:
-                pass
-
-    fake = Impostor()
-    with Server(fake.play, host=SERVER_IP) as fake.server:
-        yield fake
-
-
-def mesh_root(p):
-    with open(p.mesh.bundle, encoding="ascii") as f:
-        return Authority.of_mesh(p.mesh.state), f.read()
-
-
-@pytest.mark.parametrize("twist", SERVERS)
-def test_impostor_is_refused(pair, impostor, tmp_path, twist):
-    with pair(NOWHERE, manifests=lambda p: p.write_backend(
-            port=impostor.server.port)) as p:
-        root, trust = mesh_root(p)
-        impostor.context = tls_server(
-            SERVERS[twist](root).save(tmp_path, trust))
-        before = impostor.tunnelled
-        r = ask(p.front)
-        assert (r.status, r.fault) == (503, "tls-failed")
-        assert impostor.tunnelled == before
-
-
-def test_the_right_name_is_let_in(pair, impostor, tmp_path):
-    """Or the tests above would prove nothing."""
-    with pair(NOWHERE, manifests=lambda p: p.write_backend(
-            port=impostor.server.port)) as p:
-        root, trust = mesh_root(p)
-        impostor.context = tls_server(good(root).save(tmp_path, trust))
-        before = impostor.tunnelled
-        with connect(p.front) as c:
-            c.send(request())
-            wait_until("a link", lambda: impostor.tunnelled > before, 10)
-
-
-# --- who is the client? ------------------------------------------------------
-
-def link_begins(to, certs):
-    """The other side lets us in: it sends its settings."""
-    try:
-        with Link(to, certs, 5) as link:
-            link.begin()
-            return True
-    except (ssl.SSLError, ConnectionError, Ended):
-        return False
-
-
-CLIENTS = {
-    "another trust domain": lambda a: a.sign(
-        [uri("spiffe://cluster.local.evil/ns/pair/sa/tester")]),
-    "two names": lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/tester"),
-                                   uri(f"{DOMAIN}/ns/pair/sa/other")]),
-    "the name twice over": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")],
-        second_names=[uri(f"{DOMAIN}/ns/pair/sa/other")]),
-    "a DNS name": lambda a: a.sign([dns("tester.pair")]),
-    "a name in a DNS name": lambda a: a.sign(
-        [dns(f"{DOMAIN}/ns/pair/sa/tester")]),
-    "only a common name": lambda a: a.sign(
-        [], common_name=f"{DOMAIN}/ns/pair/sa/tester"),
-    "dots in the path": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/../sa/tester")]),
-    "upper case": lambda a: a.sign(
-        [uri("SPIFFE://CLUSTER.LOCAL/ns/pair/sa/tester")]),
-    "a NUL": lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/tester\x00evil")]),
-    "an authority": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")], is_authority=True),
-    "wrong key usage": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")], signs_data=False),
-    "for servers only": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")], purposes=SERVER_ONLY),
-    "expired": lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/tester")],
-                                start=2 * HOUR_AGO, end=HOUR_AGO),
-    "not yet valid": lambda a: a.sign([uri(f"{DOMAIN}/ns/pair/sa/tester")],
-                                      start=HOUR, end=2 * HOUR),
-    "of another authority": lambda a: Authority.stranger().sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")]),
-    "issued by a leaf": lambda a: a.sign(
-        [uri(f"{DOMAIN}/ns/pair/sa/tester")]).sign(
-            [uri(f"{DOMAIN}/ns/pair/sa/tester")]),
-}
-
-
-def test_bad_clients_are_refused(pair, tmp_path):
-    with App() as app, pair(app) as p:
-        root, trust = mesh_root(p)
-        assert link_begins(p.inbound_mesh, p.certs)
-        right = root.sign([uri(f"{DOMAIN}/ns/pair/sa/tester")])
-        assert link_begins(p.inbound_mesh,
-                           right.save(tmp_path / "right", trust))
-        let_in = [twist for n, (twist, make) in enumerate(CLIENTS.items())
-                  if link_begins(p.inbound_mesh,
-                                 make(root).save(tmp_path / str(n), trust))]
-        assert not let_in
-        assert ask(p.front).status == 200
-
-
-def test_client_without_certificate_is_refused(pair):
-    with App() as app, pair(app) as p:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        tls.check_hostname = False
-        tls.load_verify_locations(p.mesh.bundle)
-        tls.set_alpn_protocols([ALPN])
-        with connect(p.inbound_mesh) as raw:
-            try:
-                with tls.wrap_socket(raw.sock) as s:
-                    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-                              + frame(4))
-                    assert s.recv(100) == b""
-            except (ssl.SSLError, ConnectionError):
-                pass
-
-
-def test_old_tls_is_refused(pair):
-    with App() as app, pair(app) as p:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        tls.check_hostname = False
-        tls.load_verify_locations(p.mesh.bundle)
-        tls.load_cert_chain(f"{p.certs}/client.crt", f"{p.certs}/client.key")
-        tls.maximum_version = ssl.TLSVersion.TLSv1_2
-        tls.set_alpn_protocols([ALPN])
-        with connect(p.inbound_mesh) as raw, \
-                pytest.raises((ssl.SSLError, ConnectionError)):
-            tls.wrap_socket(raw.sock)
 
 
 # --- plaintext ---------------------------------------------------------------

@@ -32,7 +32,8 @@ def _usage(signs_data, signs_certificates):
     return x509.KeyUsage(
         digital_signature=signs_data, key_cert_sign=signs_certificates,
         crl_sign=signs_certificates, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False,
+        key_encipherment=False, data_encipherment=False,
+        key_agreement=not (signs_data or signs_certificates),
         encipher_only=False, decipher_only=False)
 
 
@@ -47,10 +48,11 @@ class Authority:
         self.cert, self.key, self.above = cert, key, list(above)
 
     @classmethod
-    def stranger(cls):
+    def stranger(cls, called=None):
+        """`called`: the name of another authority that it takes."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.timezone.utc)
-        name = _name("not the mesh")
+        name = called or _name("not the mesh")
         cert = (x509.CertificateBuilder()
                 .subject_name(name).issuer_name(name)
                 .public_key(key.public_key())
@@ -75,10 +77,13 @@ class Authority:
     # pylint: disable=too-many-arguments
     def sign(self, names, *, common_name=None, start=-HOUR, end=HOUR,
              purposes=BOTH, is_authority=False, signs_data=True,
-             second_names=None):
-        """A leaf with these subject alternative names, and twists."""
+             signs_certificates=None, second_names=None):
+        """A leaf with these subject alternative names, and twists.
+        `signs_certificates`: as `is_authority`, where nothing is said."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.timezone.utc)
+        if signs_certificates is None:
+            signs_certificates = is_authority
         b = (x509.CertificateBuilder()
              .subject_name(_name(common_name))
              .issuer_name(self.cert.subject)
@@ -86,7 +91,7 @@ class Authority:
              .serial_number(x509.random_serial_number())
              .not_valid_before(now + start).not_valid_after(now + end)
              .add_extension(x509.BasicConstraints(is_authority, None), True)
-             .add_extension(_usage(signs_data, is_authority), True)
+             .add_extension(_usage(signs_data, signs_certificates), True)
              .add_extension(
                  x509.AuthorityKeyIdentifier.from_issuer_public_key(
                      self.key.public_key()), False))
@@ -106,6 +111,14 @@ class Authority:
                 [*b._extensions, x509.Extension(san.oid, True, san)])
         cert = b.sign(self.key, hashes.SHA256())
         return Authority(cert, key, [self.cert, *self.above])
+
+    def middle(self, called="middle"):
+        """An authority below this one."""
+        return self.sign([], common_name=called, is_authority=True)
+
+    def below(self, *above):
+        """The same, which shows these above it; the last is never shown."""
+        return Authority(self.cert, self.key, above)
 
     def save(self, folder, trust):
         """As scripts/pair's certs folder: client.crt with what is above it,

@@ -62,15 +62,6 @@ def tls_client(certs):
     return tls
 
 
-def tls_server(certs):
-    """A server's that takes any client."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.minimum_version = ssl.TLSVersion.TLSv1_3
-    tls.load_cert_chain(f"{certs}/client.crt", f"{certs}/client.key")
-    tls.set_alpn_protocols([ALPN])
-    return tls
-
-
 class Plain(Wire):
     """A client without TLS. `cut`: how it ended, once it did; `goaway`: the
     code of the last; `resets`: codes by stream."""
