@@ -5,6 +5,7 @@
 
 #include "controller/identity/bundle.h"
 #include "controller/identity/ca_secret.h"
+#include "controller/identity/rotation.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/webhook_cert.h"
 #include "controller/live/messenger.h"
@@ -19,6 +20,7 @@
 static struct log_area area = LOG_AREA("cluster");
 static struct log log_ = {&area, 0};
 
+enum { BEHIND_NAMED = 5 };
 #define TICK NSEC_PER_SEC
 /* Without a word of the leader that the lease names. */
 #define LONELY (10 * NSEC_PER_SEC)
@@ -30,6 +32,7 @@ struct cluster {
     struct cluster_events events;
     void *owner;
     struct ca_secret *ca;
+    struct rotation *rotation; /* NULL: the issuer is another's */
     struct kube_lease *lease;
     struct kube_events *notes;
     struct bundle_writer *bundles;
@@ -51,11 +54,11 @@ struct cluster {
 
 /* --- the issuer --- */
 
-static void on_authority(void *owner, struct authority *a)
+static void on_authority(void *owner, struct authority *a, bool ended)
 {
     struct cluster *c = owner;
 
-    c->events.on_authority(c->owner, a);
+    c->events.on_authority(c->owner, a, ended);
 }
 
 static void on_ca_problem(void *owner, slice why)
@@ -88,6 +91,48 @@ bool cluster_may_sign(const struct cluster *c)
     int64_t heard = ca_secret_heard(c->ca);
 
     return heard && loop_now(c->opt.loop) - heard < c->opt.config->stale_after;
+}
+
+/* Proxies that say nothing, though the kubelet says that they are well, are
+ * somewhere. */
+static bool has_root(const struct cluster *c, const struct record *pod,
+                     slice key, slice mark)
+{
+    const struct proxy_state *s = proxies_find(c->proxies, key, pod->pod.uid);
+
+    if (!pod->pod.meshed || !pod->pod.live || pod->pod.terminating)
+        return true;
+    return s ? root_marked(s->roots, mark) : !pod->pod.proxy_ready;
+}
+
+/* What is ours to write comes first: new pods start with it. */
+static size_t behind_root(void *arg, slice mark, struct text *names)
+{
+    const struct cluster *c = arg;
+    size_t n = bundle_writer_behind(c->bundles) +
+               webhook_cert_behind(c->webhook);
+    const struct record *r;
+    char buf[KEY_TEXT];
+    size_t i = 0;
+
+    if (n)
+        text_printf(names, "%zu objects with the trust bundle", n);
+    while (registry_next(c->opt.registry, RECORD_POD, &i, &r)) {
+        slice key = key_name(buf, r->ns, r->name);
+
+        if (has_root(c, r, key, mark))
+            continue;
+        if (n++ < BEHIND_NAMED)
+            text_printf(names, "%s%.*s", names->len ? ", " : "", FMT(key));
+    }
+    return n;
+}
+
+/* Only who knows the present judges it. */
+static void rotate(struct cluster *c)
+{
+    if (c->rotation && registry_synced(c->opt.registry) && cluster_may_sign(c))
+        rotation_look(c->rotation, ca_secret_root(c->ca));
 }
 
 static void config_facts(void *arg, struct mesh_config_facts *out)
@@ -127,6 +172,8 @@ static void on_leading(void *owner, bool leading)
         mesh_api_lead(c->api, leading);
     bundle_writer_lead(c->bundles, leading);
     webhook_cert_lead(c->webhook, leading);
+    if (c->rotation)
+        rotation_lead(c->rotation, leading);
     mesh_objects_lead(c->objects, leading);
 }
 
@@ -224,6 +271,8 @@ static void on_tick(struct timer *t)
 
     if (!c->leading)
         follow(c);
+    else
+        rotate(c);
     timer_set(&c->opt.loop->timers, t, loop_now(c->opt.loop) + TICK);
 }
 
@@ -301,6 +350,35 @@ static enum status start_issuer(struct cluster *c, struct error *e)
     if (!opt.given)
         opt.name = SLICE(CA_SECRET);
     return ca_secret_start(&c->ca, c->opt.kube, &opt, &events, c, e);
+}
+
+/* A replica that has not heard of the next root yet signs with the old one until
+ * its watch counts as stale; and clocks differ. */
+static int64_t retire_after(const struct controller_config *cfg)
+{
+    int64_t more = cfg->cert_life / 4;
+
+    return cfg->cert_life + (more > cfg->stale_after ? more : cfg->stale_after);
+}
+
+static void start_rotation(struct cluster *c)
+{
+    const struct controller_config *cfg = c->opt.config;
+    struct rotation_options opt = {
+        .ns = cfg->namespace,
+        .name = SLICE(CA_SECRET),
+        .trust_domain = cfg->trust_domain,
+        .rules = {.life = cfg->root_life / NSEC_PER_SEC,
+                  .settle = cfg->root_settle / NSEC_PER_SEC,
+                  .deadline = cfg->root_deadline / NSEC_PER_SEC,
+                  .retire = retire_after(cfg) / NSEC_PER_SEC},
+        .events = c->notes,
+        .behind = behind_root,
+        .arg = c,
+    };
+
+    if (slice_empty(cfg->issuer_secret))
+        c->rotation = rotation_new(c->opt.kube, &opt);
 }
 
 static enum status start_webhook(struct cluster *c, struct error *e)
@@ -383,6 +461,7 @@ enum status cluster_start(struct cluster **out,
         rc = start_objects(c, e);
     if (!rc)
         rc = start_issuer(c, e);
+    start_rotation(c);
     if (!rc)
         rc = start_lease(c, e);
     if (rc) {
@@ -419,6 +498,7 @@ void cluster_close(struct cluster *c)
         return;
     timer_stop(&c->opt.loop->timers, &c->tick);
     kube_lease_close(c->lease);
+    rotation_close(c->rotation);
     ca_secret_close(c->ca);
     mesh_objects_close(c->objects);
     webhook_cert_close(c->webhook);

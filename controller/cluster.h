@@ -23,8 +23,8 @@ struct cluster_options {
 };
 
 struct cluster_events {
-    /* The first issuer, or another one. Takes it. */
-    void (*on_authority)(void *owner, struct authority *a);
+    /* The first issuer, or another one. Takes it. `ended`: see ca_secret.h. */
+    void (*on_authority)(void *owner, struct authority *a, bool ended);
 };
 
 struct cluster_numbers {

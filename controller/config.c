@@ -163,6 +163,9 @@ static enum status check(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--cert-life: must be at least 2s and at most "
                          "--root-life");
+    if (c->root_deadline < c->root_settle)
+        return error_set(e, ERR_INVALID,
+                         "--root-deadline: must be at least --root-settle");
     if (c->issue_rate == 0 || c->issue_rate > 1000000)
         return error_set(e, ERR_INVALID,
                          "--issue-rate: must be from 1 to 1000000");

@@ -14,6 +14,7 @@
 #include "controller/admin.h"
 #include "controller/cluster.h"
 #include "controller/identity/ca_store.h"
+#include "controller/identity/root_state.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/state_file.h"
 #include "controller/subscribe/server.h"
@@ -38,6 +39,7 @@ struct controller {
     struct loop loop;
     struct signals *signals;
     struct authority *authority; /* NULL: not known yet, in a cluster */
+    struct text roots;           /* marks of those that are trusted */
     struct registry *registry;
     struct kube *kube;       /* NULL: no API server, a folder */
     struct cluster *cluster; /* NULL: local mode */
@@ -304,6 +306,9 @@ static void authority_changed(struct controller *c)
 {
     c->issuer.authority = c->authority;
     c->resolve.bundle = authority_bundle(c->authority);
+    text_clear(&c->roots);
+    root_marks(c->resolve.bundle, &c->roots);
+    c->resolve.roots = text_slice(&c->roots);
     cluster_set_authority(c->cluster, c->authority);
     publisher_touch(c->publisher, TOPIC_BUNDLE);
     if (c->api)
@@ -317,12 +322,13 @@ static void keep_roots(struct controller *c, struct authority *a,
                        const struct authority *old)
 {
     int64_t most = c->config->cert_life + c->config->cert_life / 4;
+    size_t own = authority_bundle(a).len;
     struct error e;
 
     if (authority_keep(a, authority_bundle(old), &e)) {
         log_error(&log_, "the roots before are trusted no longer",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
-    } else if (!slice_eq(authority_bundle(a), authority_bundle(old))) {
+    } else if (authority_bundle(a).len > own) {
         log_warn(&log_, "another root: the one before is trusted for a while",
                  "%s", "");
     }
@@ -337,7 +343,7 @@ static void on_retire(struct timer *t)
         authority_changed(c);
 }
 
-static void on_authority(void *owner, struct authority *a)
+static void on_authority(void *owner, struct authority *a, bool ended)
 {
     struct controller *c = owner;
     struct authority *old = c->authority;
@@ -349,7 +355,7 @@ static void on_authority(void *owner, struct authority *a)
     }
     clock_format_rfc3339(authority_not_after(a), until);
     log_info(&log_, "issuer in force", "until=%s", until);
-    if (old)
+    if (old && !ended)
         keep_roots(c, a, old);
     c->authority = a;
     authority_changed(c);
@@ -442,6 +448,7 @@ static void prepare(struct controller *c)
     timer_init(&c->renew, on_renew);
     timer_init(&c->drain, on_drain);
     timer_init(&c->retire, on_retire);
+    text_init(&c->roots, ROOT_MARKS_MAX);
 }
 
 static enum status start_kube(struct controller *c, struct error *e)
@@ -550,5 +557,6 @@ out:
     controller_metrics_free(c.metrics);
     registry_free(c.registry);
     authority_free(c.authority);
+    text_fini(&c.roots);
     return rc;
 }

@@ -24,6 +24,8 @@ struct ca_secret {
     char *ns, *name;
     struct text kept; /* the Secret of a root of our own, to be put back */
     bool given, present, putting_back;
+    struct root_state root; /* a root of our own */
+    bool root_known;
     slice trust_domain;
     int64_t root_life;
     struct ca_secret_events events;
@@ -33,9 +35,8 @@ struct ca_secret {
 
 /* --- what a Secret holds --- */
 
-/* A member of `data`, decoded; empty when absent and not `needed`. */
-static enum status part(struct json secret, const char *name, bool needed,
-                        struct text *out, struct error *e)
+enum status ca_secret_part(struct json secret, const char *name, bool needed,
+                           struct text *out, struct error *e)
 {
     struct json data = {0};
     slice encoded = SLICE_NONE;
@@ -62,11 +63,11 @@ enum status ca_secret_decode(struct json secret, slice trust_domain,
     text_init(&cert, PART_MAX);
     text_init(&key, PART_MAX);
     text_init(&roots, PART_MAX);
-    rc = part(secret, "tls.crt", true, &cert, e);
+    rc = ca_secret_part(secret, "tls.crt", true, &cert, e);
     if (!rc)
-        rc = part(secret, "tls.key", true, &key, e);
+        rc = ca_secret_part(secret, "tls.key", true, &key, e);
     if (!rc)
-        rc = part(secret, "ca.crt", false, &roots, e);
+        rc = ca_secret_part(secret, "ca.crt", false, &roots, e);
     if (!rc) {
         struct authority_parts p = {text_slice(&cert), text_slice(&key),
                                     text_slice(&roots)};
@@ -81,8 +82,16 @@ enum status ca_secret_decode(struct json secret, slice trust_domain,
     return rc;
 }
 
-static void secret_begin(struct json_write *w, slice ns, slice name)
+/* `like`: a Secret whose annotations about the root it gets; may be absent. */
+static void secret_begin(struct json_write *w, slice ns, slice name,
+                         struct json like)
 {
+    static const char *const about[] = {ROOT_PHASE, ROOT_PHASE_SINCE,
+                                        ROOT_WANTED, ROOT_DONE};
+    struct json annotations = json_get(json_get(like, "metadata"),
+                                       "annotations");
+    struct error e;
+
     json_write_object(w);
     json_member_string(w, "apiVersion", SLICE("v1"));
     json_member_string(w, "kind", SLICE("Secret"));
@@ -91,6 +100,15 @@ static void secret_begin(struct json_write *w, slice ns, slice name)
     json_write_object(w);
     json_member_string(w, "name", name);
     json_member_string(w, "namespace", ns);
+    json_write_name(w, "annotations");
+    json_write_object(w);
+    for (unsigned i = 0; i < sizeof about / sizeof *about; i++) {
+        slice value = SLICE_NONE;
+
+        if (json_opt_string(annotations, about[i], &value, &e) == OK)
+            json_member_text(w, about[i], value);
+    }
+    json_write_object_end(w);
     json_write_object_end(w);
 }
 
@@ -100,7 +118,7 @@ void ca_secret_encode(const struct ca *ca, slice ns, slice name,
     struct json_write w;
 
     json_write_init(&w, out);
-    secret_begin(&w, ns, name);
+    secret_begin(&w, ns, name, (struct json){0});
     json_write_name(&w, "stringData");
     json_write_object(&w);
     json_member_string(&w, "tls.crt", ca_cert_pem(ca));
@@ -119,14 +137,15 @@ static void wipe(struct text *t)
 /* As it is, to be put back. */
 static void keep(struct ca_secret *s, struct json secret)
 {
-    static const char *const parts[] = {"tls.crt", "tls.key", "ca.crt"};
+    static const char *const parts[] = {"tls.crt", "tls.key", "ca.crt",
+                                        "next.crt", "next.key"};
     struct json data = json_get(secret, "data");
     struct json_write w;
     struct error e;
 
     wipe(&s->kept);
     json_write_init(&w, &s->kept);
-    secret_begin(&w, slice_str(s->ns), slice_str(s->name));
+    secret_begin(&w, slice_str(s->ns), slice_str(s->name), secret);
     json_write_name(&w, "data");
     json_write_object(&w);
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -238,6 +257,31 @@ static enum status check_dates(const struct authority *a, struct error *e)
                      until);
 }
 
+/* The certificates of a root that was retired have ended. */
+static bool retired(const struct ca_secret *s, const struct root_state *before,
+                    bool known)
+{
+    return known && s->root_known && before->phase == ROOT_RETIRING &&
+           s->root.phase == ROOT_AT_REST &&
+           slice_eq(slice_str(before->signs), slice_str(s->root.signs));
+}
+
+static void on_own(struct ca_secret *s, struct json obj, struct authority *a)
+{
+    struct root_state before = s->root;
+    bool known = s->root_known;
+    struct error e;
+    enum status rc = root_state_read(obj, s->trust_domain, &s->root, &e);
+
+    s->root_known = rc == OK;
+    keep(s, obj);
+    if (rc)
+        error_prefix(&e, rc, "Secret %s/%s", s->ns, s->name);
+    /* What signs is good all the same. */
+    s->events.on_problem(s->owner, rc ? slice_str(e.text) : SLICE_NONE);
+    s->events.on_authority(s->owner, a, retired(s, &before, known));
+}
+
 static void on_object(void *owner, struct json obj)
 {
     struct ca_secret *s = owner;
@@ -250,14 +294,17 @@ static void on_object(void *owner, struct json obj)
         rc = check_dates(a, &e);
     if (rc) {
         authority_free(a);
+        s->root_known = false;
         error_prefix(&e, rc, "Secret %s/%s", s->ns, s->name);
         s->events.on_problem(s->owner, slice_str(e.text));
         return;
     }
-    if (!s->given)
-        keep(s, obj);
+    if (!s->given) {
+        on_own(s, obj, a);
+        return;
+    }
     s->events.on_problem(s->owner, SLICE_NONE);
-    s->events.on_authority(s->owner, a);
+    s->events.on_authority(s->owner, a, false);
 }
 
 /* Deleted by somebody: the issuer that we have stays in force here. A root of our
@@ -270,7 +317,7 @@ static void on_gone(void *owner, slice ns, slice name)
 
     (void)ns;
     (void)name;
-    s->present = false;
+    s->present = s->root_known = false;
     error_set(&e, ERR_NOT_FOUND, "the issuer Secret %s/%s was deleted", s->ns,
               s->name);
     s->events.on_problem(s->owner, slice_str(e.text));
@@ -332,6 +379,11 @@ enum status ca_secret_start(struct ca_secret **out, struct kube *k,
 int64_t ca_secret_heard(const struct ca_secret *s)
 {
     return kube_watch_heard(s->watch);
+}
+
+const struct root_state *ca_secret_root(const struct ca_secret *s)
+{
+    return s->root_known ? &s->root : NULL;
 }
 
 static void ca_secret_free(struct reap *r)

@@ -489,6 +489,11 @@ void webhook_cert_lead(struct webhook_cert *w, bool leading)
         writes_clear(w->writes);
 }
 
+size_t webhook_cert_behind(const struct webhook_cert *w)
+{
+    return writes_waiting(w->writes);
+}
+
 static void webhook_cert_free(struct reap *r)
 {
     struct webhook_cert *w = CONTAINER_OF(r, struct webhook_cert, reap);

@@ -42,12 +42,13 @@ struct proxies {
 
 /* --- states --- */
 
-enum { SLICES = 8 };
+enum { SLICES = 9 };
 
 static slice *slice_at(struct proxy_state *s, unsigned i)
 {
-    slice *const at[SLICES] = {&s->ns,     &s->pod,  &s->uid,     &s->identity,
-                               &s->config, &s->mtls, &s->version, &s->problem};
+    slice *const at[SLICES] = {&s->ns,       &s->pod,     &s->uid,
+                               &s->identity, &s->config,  &s->mtls,
+                               &s->roots,    &s->version, &s->problem};
 
     return at[i];
 }

@@ -16,6 +16,7 @@ static const struct {
         {"version", offsetof(struct proxy_state, version)},
         {"config", offsetof(struct proxy_state, config)},
         {"mtls", offsetof(struct proxy_state, mtls)},
+        {"roots", offsetof(struct proxy_state, roots)},
         {"problem", offsetof(struct proxy_state, problem)},
 },
   numbers[] = {

@@ -69,7 +69,9 @@ struct proxy_state {
     slice version;      /* of the proxy */
     slice config;       /* hash of the workload view that it has in force */
     slice mtls;         /* "permissive" or "strict": in force there */
-    slice problem;      /* why it refused what it was told; empty: nothing */
+    slice roots;   /* marks of the roots that it trusts (root_state.h); empty:
+                           not known */
+    slice problem; /* why it refused what it was told; empty: nothing */
     bool in_sync;
     int64_t cert_not_after; /* seconds since 1970 */
     /* Since the proxy started, as it last reported. */

@@ -27,13 +27,18 @@ static void workload_state(const struct session *s, struct proxy_state *out)
 {
     const struct subscription *sub = session_find(s, VIEW_WORKLOAD, SLICE(""));
     const struct view *v = sub ? sub->feed->view : NULL;
+    const struct resolve_settings *settings = feeds_settings(s->feeds);
 
     if (!sub)
         return;
     out->config = slice_str(sub->acked);
-    if (v && slice_eq(slice_str(v->hash), out->config))
-        out->mtls = slice_str(v->workload.mtls == MTLS_STRICT ? "strict"
-                                                              : "permissive");
+    if (!v || !slice_eq(slice_str(v->hash), out->config))
+        return;
+    out->mtls = slice_str(v->workload.mtls == MTLS_STRICT ? "strict"
+                                                          : "permissive");
+    /* A bundle that has just changed is in no view yet. */
+    if (slice_eq(v->workload.bundle, settings->bundle))
+        out->roots = settings->roots;
 }
 
 void session_state(const struct session *s, struct proxy_state *out)

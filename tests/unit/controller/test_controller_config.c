@@ -50,6 +50,7 @@ static void bad_values_are_named(void **state)
         {"--default-mtls", "off", NULL},
         {"--cert-life", "1s", NULL},
         {"--cert-life", "soon", NULL},
+        {"--root-deadline", "1m", NULL},
         {"--issue-rate", "0", NULL},
         {"--max-subscriptions", "0", NULL},
         {"--no-such-setting", "1", NULL},

@@ -17,6 +17,7 @@ static const struct proxy_state state = {
     .version = SLICE_INIT("0.1.0"),
     .config = SLICE_INIT("abc"),
     .mtls = SLICE_INIT("strict"),
+    .roots = SLICE_INIT("0123456789abcdef,fedcba9876543210"),
     .problem = SLICE_INIT("a \"quoted\"\nword"),
     .in_sync = true,
     .cert_not_after = 1800000000,
@@ -47,6 +48,7 @@ static void what_is_told_is_heard(void **state_)
     assert_true(slice_eq(m.state.version, state.version));
     assert_true(slice_eq(m.state.config, state.config));
     assert_true(slice_eq(m.state.mtls, state.mtls));
+    assert_true(slice_eq(m.state.roots, state.roots));
     assert_true(slice_eq(m.state.problem, state.problem));
     assert_true(m.state.in_sync);
     assert_int_equal(m.state.cert_not_after, state.cert_not_after);
