@@ -9,6 +9,7 @@
 #include "controller/identity/serving.h"
 #include "controller/identity/webhook_cert.h"
 #include "controller/live/messenger.h"
+#include "controller/root_reach.h"
 #include "controller/status/mesh_objects.h"
 #include "lib/admin/build_info.h"
 #include "lib/base/clock.h"
@@ -20,7 +21,6 @@
 static struct log_area area = LOG_AREA("cluster");
 static struct log log_ = {&area, 0};
 
-enum { BEHIND_NAMED = 5 };
 #define TICK NSEC_PER_SEC
 /* Without a word of the leader that the lease names. */
 #define LONELY (10 * NSEC_PER_SEC)
@@ -44,8 +44,11 @@ struct cluster {
     struct mesh_api *api;
     const struct source *source;
     const struct authority *authority;
+    struct text roots; /* marks of those that we trust */
+    struct root_reach reach;
     char *problem; /* with the issuer; NULL: none */
     bool leading, shedding;
+    bool sure;     /* of the issuer */
     int64_t heard; /* of a leader, or when we began to look for one */
     size_t tried;  /* replica that was asked last whether it leads */
     struct timer tick;
@@ -77,6 +80,9 @@ static void on_ca_problem(void *owner, slice why)
 void cluster_set_authority(struct cluster *c, const struct authority *a)
 {
     c->authority = a;
+    text_clear(&c->roots);
+    root_marks(authority_bundle(a), &c->roots);
+    messenger_set_roots(c->messenger, text_slice(&c->roots));
     bundle_writer_set(c->bundles, authority_bundle(a));
     webhook_cert_set(c->webhook, a);
 }
@@ -93,46 +99,50 @@ bool cluster_may_sign(const struct cluster *c)
     return heard && loop_now(c->opt.loop) - heard < c->opt.config->stale_after;
 }
 
-/* Proxies that say nothing, though the kubelet says that they are well, are
- * somewhere. */
-static bool has_root(const struct cluster *c, const struct record *pod,
-                     slice key, slice mark)
+/* Before the first word there is nothing that could be out of date. */
+static bool sure(const struct cluster *c)
 {
-    const struct proxy_state *s = proxies_find(c->proxies, key, pod->pod.uid);
-
-    if (!pod->pod.meshed || !pod->pod.live || pod->pod.terminating)
-        return true;
-    return s ? root_marked(s->roots, mark) : !pod->pod.proxy_ready;
+    return !ca_secret_heard(c->ca) || cluster_may_sign(c);
 }
 
-/* What is ours to write comes first: new pods start with it. */
-static size_t behind_root(void *arg, slice mark, struct text *names)
+static void look_at_issuer(struct cluster *c)
+{
+    ca_secret_look(c->ca);
+    if (c->sure == sure(c))
+        return;
+    c->sure = !c->sure;
+    log_warn(&log_,
+             c->sure ? "the issuer is known again"
+                     : "not heard of the issuer for long: nothing is signed",
+             "%s", "");
+    c->events.on_sure(c->owner, c->sure);
+}
+
+static bool stale(const struct cluster *c)
+{
+    int64_t heard = c->source ? source_heard(c->source) : 0;
+
+    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
+}
+
+static bool see_root(void *arg, const struct root_state *s,
+                     struct root_sight *out, struct text *names)
 {
     const struct cluster *c = arg;
-    size_t n = bundle_writer_behind(c->bundles) +
-               webhook_cert_behind(c->webhook);
-    const struct record *r;
-    char buf[KEY_TEXT];
-    size_t i = 0;
 
-    if (n)
-        text_printf(names, "%zu objects with the trust bundle", n);
-    while (registry_next(c->opt.registry, RECORD_POD, &i, &r)) {
-        slice key = key_name(buf, r->ns, r->name);
-
-        if (has_root(c, r, key, mark))
-            continue;
-        if (n++ < BEHIND_NAMED)
-            text_printf(names, "%s%.*s", names->len ? ", " : "", FMT(key));
-    }
-    return n;
+    return root_reach_see(&c->reach, s, text_slice(&c->roots),
+                          loop_now(c->opt.loop) - c->opt.config->stale_after,
+                          out, names);
 }
 
 /* Only who knows the present judges it. */
 static void rotate(struct cluster *c)
 {
-    if (c->rotation && registry_synced(c->opt.registry) && cluster_may_sign(c))
-        rotation_look(c->rotation, ca_secret_root(c->ca));
+    bool known = registry_synced(c->opt.registry) && c->source && !stale(c) &&
+                 cluster_may_sign(c);
+
+    if (c->rotation)
+        rotation_look(c->rotation, known ? ca_secret_root(c->ca) : NULL);
 }
 
 static void config_facts(void *arg, struct mesh_config_facts *out)
@@ -203,31 +213,17 @@ static bool leader_address(const struct cluster *c, struct address *out)
 /* Nobody says who leads: ask the others in turn. */
 static bool next_replica(struct cluster *c, struct address *out)
 {
-    const struct controller_config *cfg = c->opt.config;
-    const struct record *self = registry_find(c->opt.registry, RECORD_POD,
-                                              cfg->namespace, cfg->pod_name);
     const struct record *pod;
     size_t i = 0, n = 0;
 
-    while (self && registry_next(c->opt.registry, RECORD_POD, &i, &pod)) {
-        if (pod == self || !slice_eq(pod->ns, cfg->namespace) ||
-            !slice_eq(pod->pod.service_account, self->pod.service_account) ||
-            !address_of(c, pod, out))
-            continue;
-        if (n++ < c->tried)
+    while (replica_pods_next(c->opt.registry, c->opt.config, &i, &pod)) {
+        if (!address_of(c, pod, out) || n++ < c->tried)
             continue;
         c->tried = n;
         return true;
     }
     c->tried = 0;
     return false;
-}
-
-static bool stale(const struct cluster *c)
-{
-    int64_t heard = c->source ? source_heard(c->source) : 0;
-
-    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
 }
 
 /* Who follows tells the leader. Whom the lease names may be out of date: then any
@@ -251,7 +247,7 @@ static void find_leader(struct cluster *c, bool blind)
  * down and another one takes over. */
 static void follow(struct cluster *c)
 {
-    bool blind = stale(c);
+    bool blind = stale(c) || !c->sure;
 
     find_leader(c, blind);
     if (!blind)
@@ -269,6 +265,7 @@ static void on_tick(struct timer *t)
 {
     struct cluster *c = CONTAINER_OF(t, struct cluster, tick);
 
+    look_at_issuer(c);
     if (!c->leading)
         follow(c);
     else
@@ -311,8 +308,8 @@ enum status cluster_set_tls(struct cluster *c,
                             const struct tls_settings *serving, struct error *e)
 {
     struct tls_settings *client = NULL;
-    enum status rc = serving_client(&client, serving, c->opt.resolve->bundle,
-                                    e);
+    enum status rc = serving_client(&client, serving,
+                                    authority_bundle(c->authority), e);
 
     if (rc)
         return rc;
@@ -345,6 +342,7 @@ static enum status start_issuer(struct cluster *c, struct error *e)
         .given = !slice_empty(cfg->issuer_secret),
         .trust_domain = cfg->trust_domain,
         .root_life = cfg->root_life / NSEC_PER_SEC,
+        .stale_after = cfg->stale_after,
     };
 
     if (!opt.given)
@@ -352,33 +350,35 @@ static enum status start_issuer(struct cluster *c, struct error *e)
     return ca_secret_start(&c->ca, c->opt.kube, &opt, &events, c, e);
 }
 
-/* A replica that has not heard of the next root yet signs with the old one until
- * its watch counts as stale; and clocks differ. */
-static int64_t retire_after(const struct controller_config *cfg)
-{
-    int64_t more = cfg->cert_life / 4;
-
-    return cfg->cert_life + (more > cfg->stale_after ? more : cfg->stale_after);
-}
-
-static void start_rotation(struct cluster *c)
+static enum status start_rotation(struct cluster *c, struct error *e)
 {
     const struct controller_config *cfg = c->opt.config;
     struct rotation_options opt = {
         .ns = cfg->namespace,
         .name = SLICE(CA_SECRET),
         .trust_domain = cfg->trust_domain,
-        .rules = {.life = cfg->root_life / NSEC_PER_SEC,
-                  .settle = cfg->root_settle / NSEC_PER_SEC,
-                  .deadline = cfg->root_deadline / NSEC_PER_SEC,
-                  .retire = retire_after(cfg) / NSEC_PER_SEC},
         .events = c->notes,
-        .behind = behind_root,
+        .see = see_root,
         .arg = c,
     };
+    enum status rc;
 
-    if (slice_empty(cfg->issuer_secret))
-        c->rotation = rotation_new(c->opt.kube, &opt);
+    if (!slice_empty(cfg->issuer_secret))
+        return OK;
+    rc = controller_root_rules(cfg, &opt.rules, e);
+    if (rc)
+        return rc;
+    c->reach = (struct root_reach){
+        .config = cfg,
+        .registry = c->opt.registry,
+        .proxies = c->proxies,
+        .gather = c->gather,
+        .bundles = c->bundles,
+        .webhook = c->webhook,
+        .rules = opt.rules,
+    };
+    c->rotation = rotation_new(c->opt.kube, &opt);
+    return OK;
 }
 
 static enum status start_webhook(struct cluster *c, struct error *e)
@@ -429,8 +429,8 @@ static enum status start_messenger(struct cluster *c, struct error *e)
     text_init(&name, WORKLOAD_NAME_MAX);
     rc = controller_name_build(c->opt.config->trust_domain, &name, e);
     if (!rc)
-        c->messenger = messenger_new(c->opt.loop, c->proxies,
-                                     text_slice(&name));
+        c->messenger = messenger_new(c->opt.loop, c->proxies, text_slice(&name),
+                                     c->opt.config->pod_name);
     text_fini(&name);
     return rc;
 }
@@ -447,6 +447,8 @@ enum status cluster_start(struct cluster **out,
     c->opt = *opt;
     c->events = *ev;
     c->owner = owner;
+    c->sure = true;
+    text_init(&c->roots, ROOT_MARKS_MAX);
     c->notes = kube_events_new(opt->kube, SLICE("tulle-controller"));
     c->proxies = proxies_new(l, opt->publisher, on_proxy, c);
     c->gather = gather_new(l, c->proxies);
@@ -461,7 +463,8 @@ enum status cluster_start(struct cluster **out,
         rc = start_objects(c, e);
     if (!rc)
         rc = start_issuer(c, e);
-    start_rotation(c);
+    if (!rc)
+        rc = start_rotation(c, e);
     if (!rc)
         rc = start_lease(c, e);
     if (rc) {
@@ -488,6 +491,7 @@ static void cluster_free(struct reap *r)
 {
     struct cluster *c = CONTAINER_OF(r, struct cluster, reap);
 
+    text_fini(&c->roots);
     mem_free(c->problem);
     mem_free(c);
 }

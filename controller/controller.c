@@ -53,6 +53,7 @@ struct controller {
     struct timer renew, drain, retire;
     int64_t serving_not_after, renew_at; /* seconds since 1970 */
     bool draining;
+    bool unsure;    /* of the issuer: its Secret is not heard of */
     enum status rc; /* of what failed after the start */
     struct error *e;
 };
@@ -301,20 +302,36 @@ static const struct source_events source_events = {on_put, on_gone, on_synced};
 
 /* --- the issuer of a cluster --- */
 
+/* A proxy that is told of no bundle keeps the one that it has. */
+static void tell_bundle(struct controller *c)
+{
+    c->resolve.bundle = c->unsure ? SLICE_NONE : authority_bundle(c->authority);
+    text_clear(&c->roots);
+    root_marks(c->resolve.bundle, &c->roots);
+    c->resolve.roots = text_slice(&c->roots);
+    publisher_touch(c->publisher, TOPIC_BUNDLE);
+}
+
 /* Tells everybody what we sign with and whom to trust. */
 static void authority_changed(struct controller *c)
 {
     c->issuer.authority = c->authority;
-    c->resolve.bundle = authority_bundle(c->authority);
-    text_clear(&c->roots);
-    root_marks(c->resolve.bundle, &c->roots);
-    c->resolve.roots = text_slice(&c->roots);
+    tell_bundle(c);
     cluster_set_authority(c->cluster, c->authority);
-    publisher_touch(c->publisher, TOPIC_BUNDLE);
+    c->renew_at = 0; /* also if it fails now */
     if (c->api)
         renew(c);
     else
         serve(c);
+}
+
+static void on_sure(void *owner, bool sure)
+{
+    struct controller *c = owner;
+
+    c->unsure = !sure;
+    if (!c->draining && c->authority)
+        tell_bundle(c);
 }
 
 /* Certificates under the roots before stay good until they end. */
@@ -469,7 +486,7 @@ static enum status start_kube(struct controller *c, struct error *e)
 
 static enum status start_cluster(struct controller *c, struct error *e)
 {
-    static const struct cluster_events events = {on_authority};
+    static const struct cluster_events events = {on_authority, on_sure};
     struct cluster_options opt = {
         .config = c->config,
         .loop = &c->loop,

@@ -23,15 +23,29 @@ struct ca_secret {
     struct timer retry;
     char *ns, *name;
     struct text kept; /* the Secret of a root of our own, to be put back */
+    int64_t kept_at;  /* when it was so at last, monotonic ns */
+    int64_t wait;     /* it is gone: others may know more until then */
     bool given, present, putting_back;
-    struct root_state root; /* a root of our own */
-    bool root_known;
+    bool deleted;  /* its end was seen */
+    bool outdated; /* it is gone, and `kept` may be older than what was there */
+    struct root_state root;     /* a root of our own */
+    bool root_read, root_known; /* it can be read; it makes sense */
     slice trust_domain;
-    int64_t root_life;
+    int64_t root_life, stale_after;
     struct ca_secret_events events;
     void *owner;
     struct reap reap;
 };
+
+static int64_t now_of(const struct ca_secret *s)
+{
+    return loop_now(kube_loop(s->kube));
+}
+
+static void retry_at(struct ca_secret *s, int64_t at)
+{
+    timer_set(&kube_loop(s->kube)->timers, &s->retry, at);
+}
 
 /* --- what a Secret holds --- */
 
@@ -61,7 +75,7 @@ enum status ca_secret_decode(struct json secret, slice trust_domain,
     enum status rc;
 
     text_init(&cert, PART_MAX);
-    text_init(&key, PART_MAX);
+    text_init_secret(&key, PART_MAX);
     text_init(&roots, PART_MAX);
     rc = ca_secret_part(secret, "tls.crt", true, &cert, e);
     if (!rc)
@@ -74,24 +88,15 @@ enum status ca_secret_decode(struct json secret, slice trust_domain,
 
         rc = authority_new(out, &p, trust_domain, e);
     }
-    if (key.ptr)
-        mem_wipe(key.ptr, key.len);
     text_fini(&cert);
     text_fini(&key);
     text_fini(&roots);
     return rc;
 }
 
-/* `like`: a Secret whose annotations about the root it gets; may be absent. */
-static void secret_begin(struct json_write *w, slice ns, slice name,
-                         struct json like)
+/* Up to and into its annotations. */
+static void secret_begin(struct json_write *w, slice ns, slice name)
 {
-    static const char *const about[] = {ROOT_PHASE, ROOT_PHASE_SINCE,
-                                        ROOT_WANTED, ROOT_DONE};
-    struct json annotations = json_get(json_get(like, "metadata"),
-                                       "annotations");
-    struct error e;
-
     json_write_object(w);
     json_member_string(w, "apiVersion", SLICE("v1"));
     json_member_string(w, "kind", SLICE("Secret"));
@@ -102,60 +107,77 @@ static void secret_begin(struct json_write *w, slice ns, slice name,
     json_member_string(w, "namespace", ns);
     json_write_name(w, "annotations");
     json_write_object(w);
-    for (unsigned i = 0; i < sizeof about / sizeof *about; i++) {
-        slice value = SLICE_NONE;
+}
 
-        if (json_opt_string(annotations, about[i], &value, &e) == OK)
-            json_member_text(w, about[i], value);
-    }
+static void annotations_end(struct json_write *w)
+{
     json_write_object_end(w);
     json_write_object_end(w);
 }
 
-void ca_secret_encode(const struct ca *ca, slice ns, slice name,
-                      struct text *out)
+enum status ca_secret_encode(const struct ca *ca, slice ns, slice name,
+                             struct text *out, struct error *e)
 {
+    char mark[ROOT_MARK + 1];
     struct json_write w;
+    enum status rc = root_mark_of(ca_cert_pem(ca), mark, e);
 
+    if (rc)
+        return rc;
     json_write_init(&w, out);
-    secret_begin(&w, ns, name, (struct json){0});
+    secret_begin(&w, ns, name);
+    json_member_string(&w, ROOT_MADE, slice_str(mark));
+    annotations_end(&w);
     json_write_name(&w, "stringData");
     json_write_object(&w);
     json_member_string(&w, "tls.crt", ca_cert_pem(ca));
     json_member_string(&w, "tls.key", ca_key_pem(ca));
     json_write_object_end(&w);
     json_write_object_end(&w);
+    return OK;
 }
 
-static void wipe(struct text *t)
+static void copy_texts(struct json from, const char *const *names, size_t n,
+                       struct json_write *w)
 {
-    if (t->ptr)
-        mem_wipe(t->ptr, t->cap);
-    text_clear(t);
+    struct error e;
+
+    for (size_t i = 0; i < n; i++) {
+        slice value = SLICE_NONE;
+
+        if (json_opt_string(from, names[i], &value, &e) == OK)
+            json_member_text(w, names[i], value);
+    }
 }
 
 /* As it is, to be put back. */
 static void keep(struct ca_secret *s, struct json secret)
 {
+    static const char *const notes[] = {
+        ROOT_PHASE,     ROOT_PHASE_SINCE, ROOT_MADE, ROOT_OLD,
+        ROOT_OLD_UNTIL, ROOT_WANTED,      ROOT_DONE};
     static const char *const parts[] = {"tls.crt", "tls.key", "ca.crt",
                                         "next.crt", "next.key"};
-    struct json data = json_get(secret, "data");
     struct json_write w;
-    struct error e;
 
-    wipe(&s->kept);
+    text_fini(&s->kept);
     json_write_init(&w, &s->kept);
-    secret_begin(&w, slice_str(s->ns), slice_str(s->name), secret);
+    secret_begin(&w, slice_str(s->ns), slice_str(s->name));
+    copy_texts(json_get(json_get(secret, "metadata"), "annotations"), notes,
+               sizeof notes / sizeof *notes, &w);
+    annotations_end(&w);
     json_write_name(&w, "data");
     json_write_object(&w);
-    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
-        slice encoded = SLICE_NONE;
-
-        if (json_opt_string(data, parts[i], &encoded, &e) == OK)
-            json_member_text(&w, parts[i], encoded);
-    }
+    copy_texts(json_get(secret, "data"), parts, sizeof parts / sizeof *parts,
+               &w);
     json_write_object_end(&w);
     json_write_object_end(&w);
+    s->kept_at = now_of(s);
+    if (!s->kept.failed)
+        return;
+    log_warn(&log_, "too long to be put back if it is deleted", "secret=%s/%s",
+             s->ns, s->name);
+    s->outdated = true; /* half of it is no copy */
 }
 
 /* --- making one --- */
@@ -171,8 +193,7 @@ static void on_created(void *owner, const struct kube_answer *a)
     else if (a->rc != ERR_EXISTS) /* else another replica was first */
         s->events.on_problem(s->owner, slice_str(a->e->text));
     /* The watch tells; unless it is deleted by now, or was not written. */
-    timer_set(&kube_loop(s->kube)->timers, &s->retry,
-              loop_now(kube_loop(s->kube)) + RETRY);
+    retry_at(s, now_of(s) + RETRY);
 }
 
 static enum status post(struct ca_secret *s, slice body, struct error *e)
@@ -200,10 +221,10 @@ static enum status post_new(struct ca_secret *s, struct error *e)
 
     if (rc)
         return rc;
-    text_init(&body, SECRET_MAX);
-    ca_secret_encode(ca, slice_str(s->ns), slice_str(s->name), &body);
-    rc = post(s, text_slice(&body), e);
-    wipe(&body);
+    text_init_secret(&body, SECRET_MAX);
+    rc = ca_secret_encode(ca, slice_str(s->ns), slice_str(s->name), &body, e);
+    if (!rc)
+        rc = post(s, text_slice(&body), e);
     text_fini(&body);
     ca_free(ca);
     return rc;
@@ -219,8 +240,7 @@ static void make_root(struct ca_secret *s)
     if (!rc)
         return;
     s->events.on_problem(s->owner, slice_str(e.text));
-    timer_set(&kube_loop(s->kube)->timers, &s->retry,
-              loop_now(kube_loop(s->kube)) + RETRY);
+    retry_at(s, now_of(s) + RETRY);
 }
 
 static void look(struct ca_secret *s)
@@ -229,12 +249,22 @@ static void look(struct ca_secret *s)
 
     if (s->present || s->create || !kube_watch_synced(s->watch))
         return;
-    if (!s->given) {
-        make_root(s);
+    if (s->given)
+        error_set(&e, ERR_NOT_FOUND, "the issuer Secret %s/%s is not there",
+                  s->ns, s->name);
+    else if (s->outdated)
+        error_set(&e, ERR_NOT_FOUND,
+                  "the issuer Secret %s/%s was deleted while this controller "
+                  "did not hear of it, and what it knows may be older: restore "
+                  "it, or restart the controllers to make a new root",
+                  s->ns, s->name);
+    else {
+        if (now_of(s) < s->wait)
+            retry_at(s, s->wait);
+        else
+            make_root(s);
         return;
     }
-    error_set(&e, ERR_NOT_FOUND, "the issuer Secret %s/%s is not there", s->ns,
-              s->name);
     s->events.on_problem(s->owner, slice_str(e.text));
 }
 
@@ -266,6 +296,18 @@ static bool retired(const struct ca_secret *s, const struct root_state *before,
            slice_eq(slice_str(before->signs), slice_str(s->root.signs));
 }
 
+/* Reports, and tells whether the root may be gone by. */
+static bool judge(struct ca_secret *s, enum status rc, struct error *e)
+{
+    if (!rc)
+        rc = root_state_check(&s->root, clock_real_ns() / NSEC_PER_SEC, e);
+    if (rc)
+        error_prefix(e, rc, "Secret %s/%s", s->ns, s->name);
+    /* What signs is good all the same. */
+    s->events.on_problem(s->owner, rc ? slice_str(e->text) : SLICE_NONE);
+    return rc == OK;
+}
+
 static void on_own(struct ca_secret *s, struct json obj, struct authority *a)
 {
     struct root_state before = s->root;
@@ -273,12 +315,10 @@ static void on_own(struct ca_secret *s, struct json obj, struct authority *a)
     struct error e;
     enum status rc = root_state_read(obj, s->trust_domain, &s->root, &e);
 
-    s->root_known = rc == OK;
+    s->root_read = rc == OK;
+    s->root_known = judge(s, rc, &e);
+    s->outdated = s->deleted = false;
     keep(s, obj);
-    if (rc)
-        error_prefix(&e, rc, "Secret %s/%s", s->ns, s->name);
-    /* What signs is good all the same. */
-    s->events.on_problem(s->owner, rc ? slice_str(e.text) : SLICE_NONE);
     s->events.on_authority(s->owner, a, retired(s, &before, known));
 }
 
@@ -294,7 +334,7 @@ static void on_object(void *owner, struct json obj)
         rc = check_dates(a, &e);
     if (rc) {
         authority_free(a);
-        s->root_known = false;
+        s->root_read = s->root_known = false;
         error_prefix(&e, rc, "Secret %s/%s", s->ns, s->name);
         s->events.on_problem(s->owner, slice_str(e.text));
         return;
@@ -307,22 +347,51 @@ static void on_object(void *owner, struct json obj)
     s->events.on_authority(s->owner, a, false);
 }
 
+static void on_deleted(void *owner, struct json obj)
+{
+    struct ca_secret *s = owner;
+    struct authority *a = NULL;
+    struct error e;
+
+    if (s->given)
+        return;
+    s->deleted = true;
+    /* When it was of no use at last, the one before still signs. */
+    if (ca_secret_decode(obj, s->trust_domain, &a, &e) == OK) {
+        s->outdated = false;
+        keep(s, obj);
+    }
+    authority_free(a);
+}
+
 /* Deleted by somebody: the issuer that we have stays in force here. A root of our
  * own is put back, or a replica that starts would make another one, while the
- * certificates of this one are still out there. */
+ * certificates of this one are still out there. At once when we have seen its end,
+ * as it was then. Else there may have been a later one than ours: first those put
+ * it back who have seen that (a sixth of the time after which we count as outdated,
+ * up to a third: 30 to 60 s), and what we knew long ago is put back by nobody. */
 static void on_gone(void *owner, slice ns, slice name)
 {
     struct ca_secret *s = owner;
+    int64_t now = now_of(s), part = s->stale_after / 6;
     struct error e;
 
     (void)ns;
     (void)name;
-    s->present = s->root_known = false;
+    s->present = s->root_read = s->root_known = false;
     error_set(&e, ERR_NOT_FOUND, "the issuer Secret %s/%s was deleted", s->ns,
               s->name);
     s->events.on_problem(s->owner, slice_str(e.text));
-    if (!s->given)
-        look(s);
+    if (s->given)
+        return;
+    s->wait = now;
+    if (!s->deleted) {
+        s->wait += part + (int64_t)(rand_unit(&kube_loop(s->kube)->rand) *
+                                    (double)part);
+        s->outdated = s->outdated || now - s->kept_at > s->stale_after;
+    }
+    s->deleted = false;
+    look(s);
 }
 
 static void on_synced(void *owner)
@@ -333,6 +402,7 @@ static void on_synced(void *owner)
 static const struct kube_watch_events watch_events = {
     .on_object = on_object,
     .on_gone = on_gone,
+    .on_deleted = on_deleted,
     .on_synced = on_synced,
 };
 
@@ -352,9 +422,10 @@ enum status ca_secret_start(struct ca_secret **out, struct kube *k,
     s->given = opt->given;
     s->trust_domain = opt->trust_domain;
     s->root_life = opt->root_life;
+    s->stale_after = opt->stale_after;
     s->events = *ev;
     s->owner = owner;
-    text_init(&s->kept, SECRET_MAX);
+    text_init_secret(&s->kept, SECRET_MAX);
     timer_init(&s->retry, on_retry);
     text_init(&path, KUBE_PATH_MAX);
     text_init(&query, KUBE_PATH_MAX);
@@ -386,11 +457,21 @@ const struct root_state *ca_secret_root(const struct ca_secret *s)
     return s->root_known ? &s->root : NULL;
 }
 
+void ca_secret_look(struct ca_secret *s)
+{
+    int64_t heard = kube_watch_heard(s->watch);
+    struct error e;
+
+    if (s->present && heard > s->kept_at)
+        s->kept_at = heard;
+    if (s->root_read)
+        s->root_known = judge(s, OK, &e);
+}
+
 static void ca_secret_free(struct reap *r)
 {
     struct ca_secret *s = CONTAINER_OF(r, struct ca_secret, reap);
 
-    wipe(&s->kept);
     text_fini(&s->kept);
     mem_free(s->ns);
     mem_free(s->name);

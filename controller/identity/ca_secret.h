@@ -5,8 +5,8 @@
  *                        writes it so); roots that are trusted beside
  * Either our own Secret, made by whichever replica is first (the API server
  * lets one create it; the others read what it wrote), or one that somebody
- * gives us and renews. Our own is put back when somebody deletes it, and changed
- * by rotation.h. Followed for ever: whoever changes it changes the issuer, a bad
+ * gives us and renews. Our own is put back when somebody deletes it (never an older
+ * one than the last), and changed by rotation.h. Followed for ever: whoever changes it changes the issuer, a bad
  * one is reported and the last good one stays in force. */
 #ifndef TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
 #define TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
@@ -18,10 +18,11 @@
 struct ca_secret;
 
 struct ca_secret_options {
-    slice ns, name;     /* copied */
-    bool given;         /* somebody else makes it */
-    slice trust_domain; /* borrowed */
-    int64_t root_life;  /* seconds, of a root that we make */
+    slice ns, name;      /* copied */
+    bool given;          /* somebody else makes it */
+    slice trust_domain;  /* borrowed */
+    int64_t root_life;   /* seconds, of a root that we make */
+    int64_t stale_after; /* ns: what we knew before is of the past */
 };
 
 struct ca_secret_events {
@@ -43,6 +44,9 @@ int64_t ca_secret_heard(const struct ca_secret *s);
 /* How far a root of our own is, as last seen; NULL: not known, or what the
  * Secret says makes no sense. Borrows until the loop turns. */
 const struct root_state *ca_secret_root(const struct ca_secret *s);
+/* Every second: notes that what we know still holds; on_problem follows when the
+ * date of a phase has become sensible, or is not any more. */
+void ca_secret_look(struct ca_secret *s);
 /* No event follows. NULL is ignored. */
 void ca_secret_close(struct ca_secret *s);
 
@@ -54,8 +58,9 @@ CHECKED enum status ca_secret_decode(struct json secret, slice trust_domain,
 CHECKED enum status ca_secret_part(struct json secret, const char *name,
                                    bool needed, struct text *out,
                                    struct error *e);
-/* The Secret of a root. Holds a key: wipe it. */
-void ca_secret_encode(const struct ca *ca, slice ns, slice name,
-                      struct text *out);
+/* The Secret of a root, and that we made it. Holds a key: `out` is a secret
+ * text. */
+CHECKED enum status ca_secret_encode(const struct ca *ca, slice ns, slice name,
+                                     struct text *out, struct error *e);
 
 #endif

@@ -6,23 +6,24 @@
 
 #include <stdio.h>
 
-#include "controller/identity/ca_secret.h"
-#include "lib/base/base64.h"
+#include "controller/identity/root_patch.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/json/json_write.h"
-#include "lib/tls/cert.h"
 
 static struct log_area area = LOG_AREA("rotation");
 static struct log log_ = {&area, 0};
 
-enum { PATCH_MAX = 1 << 20, PART_MAX = 256 << 10, NAMES_MAX = 400 };
-#define RETRY (30 * NSEC_PER_SEC)
+enum { PATCH_MAX = 1 << 20, NAMES_MAX = 400 };
+#define RETRY_FIRST NSEC_PER_SEC
+#define RETRY_MOST (3600 * NSEC_PER_SEC)
+#define REMIND (60 * NSEC_PER_SEC)
 
-static const struct {
+/* The texts do not vary: what is the same Event is counted, not written anew. */
+struct said {
     const char *log, *reason, *note;
-} steps[] = {
+};
+static const struct said steps[] = {
     [ROOT_MAKE] =
         {"next root made: proxies are told to trust it", "RootDistributing",
          "The next root was made. Proxies are told to trust it beside "
@@ -34,6 +35,19 @@ static const struct {
     [ROOT_DROP] = {"the old root is trusted no longer", "RootRotated",
                    "The old root is trusted no longer: the rotation is done."},
 };
+static const struct said
+    waits = {"the rotation of the root waits", "RootWaiting",
+             "The rotation of the root waits for replicas, proxies or objects "
+             "that do not have the next root, or still need the old one. The "
+             "log of the controller that leads says how many, and names some."},
+    not_everywhere =
+        {"not everybody had the next root in time", "RootNotEverywhere",
+         "Some proxies did not have the next root in time, and may "
+         "be cut off until they are restarted. The controller's "
+         "log names some."},
+    not_rotated = {"root not rotated, tried again", "RootNotRotated",
+                   "A step of the rotation of the root failed, and is tried "
+                   "again. The controller's log says why."};
 
 struct rotation {
     struct kube *kube;
@@ -41,35 +55,72 @@ struct rotation {
     struct rotation_options opt;
     char *ns, *name;
     bool leading;
-    int64_t led, retry; /* since; not before; monotonic ns */
+    /* Monotonic ns. */
+    int64_t led;     /* since when */
+    int64_t retry;   /* not before */
+    int64_t wait;    /* how long after the next failure */
+    int64_t written; /* since when all objects hold the next root; 0: not */
+    int64_t stepped; /* when our last step was; 0: none */
+    int64_t remind;  /* not before */
+    unsigned unfinished;
+    char next[ROOT_MARK + 1]; /* which one `written` is about */
     /* The step under way. */
     enum root_step step;
-    size_t behind;
+    struct root_sight sight;
     char names[NAMES_MAX];
     struct reap reap;
 };
 
 /* --- what is due --- */
 
-static enum root_step decide(struct rotation *r, const struct root_state *s)
+static int64_t seconds_since(const struct rotation *r, int64_t then)
 {
-    int64_t led = (loop_now(kube_loop(r->kube)) - r->led) / NSEC_PER_SEC;
-    struct text names;
-
-    r->behind = 0;
-    r->names[0] = 0;
-    if (s->phase == ROOT_DISTRIBUTING) {
-        text_init(&names, NAMES_MAX - 1);
-        r->behind = r->opt.behind(r->opt.arg, slice_str(s->next), &names);
-        snprintf(r->names, sizeof r->names, "%s", text_cstr(&names));
-        text_fini(&names);
-    }
-    return root_next(s, &r->opt.rules, clock_real_ns() / NSEC_PER_SEC, led,
-                     r->behind == 0);
+    return (loop_now(kube_loop(r->kube)) - then) / NSEC_PER_SEC;
 }
 
-static void post_event(struct rotation *r, bool warning, const char *reason,
-                       const char *note)
+/* Whatever breaks off begins anew. */
+static void note_written(struct rotation *r, const struct root_state *s,
+                         bool written)
+{
+    if (!written || strcmp(r->next, s->next) != 0)
+        r->written = 0;
+    memcpy(r->next, s->next, sizeof r->next);
+    if (written && !r->written)
+        r->written = loop_now(kube_loop(r->kube));
+}
+
+static void see(struct rotation *r, const struct root_state *s)
+{
+    struct root_sight *out = &r->sight;
+    struct text names;
+    bool written;
+
+    *out = (struct root_sight){.written = -1, .stepped = -1};
+    text_init(&names, NAMES_MAX - 1);
+    written = s->phase != ROOT_AT_REST &&
+              r->opt.see(r->opt.arg, s, out, &names);
+    note_written(r, s, written && s->phase == ROOT_DISTRIBUTING);
+    snprintf(r->names, sizeof r->names, "%s", text_cstr(&names));
+    text_fini(&names);
+    out->now = clock_real_ns() / NSEC_PER_SEC;
+    out->led = seconds_since(r, r->led);
+    out->unfinished = r->unfinished;
+    if (r->written)
+        out->written = seconds_since(r, r->written);
+    if (r->stepped)
+        out->stepped = seconds_since(r, r->stepped);
+}
+
+static enum root_step decide(struct rotation *r, const struct root_state *s)
+{
+    see(r, s);
+    return root_next(s, &r->opt.rules, &r->sight);
+}
+
+/* --- what people are told --- */
+
+static void post_event(struct rotation *r, bool warning,
+                       const struct said *said)
 {
     const struct kube_object on = {
         .api_version = SLICE("v1"),
@@ -78,165 +129,44 @@ static void post_event(struct rotation *r, bool warning, const char *reason,
         .name = slice_str(r->name),
     };
 
-    kube_events_post(r->opt.events, &on, warning, slice_str(reason),
-                     slice_str(note));
+    kube_events_post(r->opt.events, &on, warning, slice_str(said->reason),
+                     slice_str(said->note));
+}
+
+static void warn_of_sight(struct rotation *r, const struct said *said)
+{
+    const struct root_sight *s = &r->sight;
+
+    log_warn(&log_, said->log,
+             "written=%s replicas=%zu proxies=%zu of=%zu old=%zu "
+             "some=" LOG_QUOTED,
+             r->written ? "yes" : "no", s->replicas, s->behind, s->proxies,
+             s->old, FMT(slice_str(r->names)));
+    post_event(r, true, said);
+}
+
+static void remind(struct rotation *r, const struct root_state *s)
+{
+    int64_t now = loop_now(kube_loop(r->kube));
+
+    if (now < r->remind || !root_is_late(s, &r->opt.rules, &r->sight))
+        return;
+    r->remind = now + REMIND;
+    warn_of_sight(r, &waits);
+}
+
+static void back_off(struct rotation *r)
+{
+    r->retry = loop_now(kube_loop(r->kube)) + r->wait;
+    r->wait = r->wait < RETRY_MOST / 2 ? 2 * r->wait : RETRY_MOST;
 }
 
 static void later(struct rotation *r, const char *why)
 {
-    log_warn(&log_, "root not rotated, tried again",
-             "secret=%s/%s why=" LOG_QUOTED, r->ns, r->name,
-             FMT(slice_str(why)));
-    post_event(r, true, "RootNotRotated", why);
-    r->retry = loop_now(kube_loop(r->kube)) + RETRY;
-}
-
-/* --- the patch --- */
-
-static void add_base64(struct json_write *w, const char *name, slice bytes)
-{
-    struct text t;
-
-    text_init(&t, 2 * PART_MAX);
-    base64_encode(bytes, &t);
-    json_member_string(w, name, text_slice(&t));
-    if (t.ptr)
-        mem_wipe(t.ptr, t.cap);
-    text_fini(&t);
-}
-
-static void remove_member(struct json_write *w, const char *name)
-{
-    json_write_name(w, name);
-    json_write_null(w);
-}
-
-/* The old root, whatever is trusted beside, and the next one. */
-static enum status add_all_roots(struct json secret, slice next,
-                                 struct json_write *w, struct error *e)
-{
-    struct text cert, roots;
-    char *all = NULL;
-    enum status rc;
-
-    text_init(&cert, PART_MAX);
-    text_init(&roots, PART_MAX);
-    rc = ca_secret_part(secret, "tls.crt", true, &cert, e);
-    if (!rc)
-        rc = ca_secret_part(secret, "ca.crt", false, &roots, e);
-    if (!rc) {
-        slice pems[] = {text_slice(&cert), text_slice(&roots), next};
-
-        rc = certs_merge(pems, 3, &all, e);
-    }
-    if (!rc)
-        add_base64(w, "ca.crt", slice_str(all));
-    mem_free(all);
-    text_fini(&cert);
-    text_fini(&roots);
-    return rc;
-}
-
-static enum status make_next(const struct rotation *r, struct json secret,
-                             struct json_write *w, struct error *e)
-{
-    struct ca *ca = NULL;
-    enum status rc = ca_new(&ca, r->opt.trust_domain,
-                            clock_real_ns() / NSEC_PER_SEC, r->opt.rules.life,
-                            e);
-
-    if (rc)
-        return rc;
-    rc = add_all_roots(secret, ca_cert_pem(ca), w, e);
-    add_base64(w, "next.crt", ca_cert_pem(ca));
-    add_base64(w, "next.key", ca_key_pem(ca));
-    ca_free(ca);
-    return rc;
-}
-
-/* With this the key of the old one is gone. */
-static enum status sign_with_next(struct json data, struct json_write *w,
-                                  struct error *e)
-{
-    slice cert = SLICE_NONE, key = SLICE_NONE;
-    enum status rc = json_string(data, "next.crt", &cert, e);
-
-    if (!rc)
-        rc = json_string(data, "next.key", &key, e);
-    json_member_string(w, "tls.crt", cert);
-    json_member_string(w, "tls.key", key);
-    remove_member(w, "next.crt");
-    remove_member(w, "next.key");
-    return rc;
-}
-
-static enum status drop_old(struct json data, struct json_write *w,
-                            struct error *e)
-{
-    slice cert = SLICE_NONE;
-    enum status rc = json_string(data, "tls.crt", &cert, e);
-
-    json_member_string(w, "ca.crt", cert);
-    return rc;
-}
-
-static void add_phase(const struct rotation *r, struct json annotations,
-                      struct json_write *w)
-{
-    slice wanted = SLICE_NONE;
-    char since[21];
-    struct error e;
-
-    if (r->step == ROOT_DROP) {
-        remove_member(w, ROOT_PHASE);
-        remove_member(w, ROOT_PHASE_SINCE);
-        return;
-    }
-    clock_format_rfc3339(clock_real_ns() / NSEC_PER_SEC, since);
-    json_member_string(
-        w, ROOT_PHASE,
-        slice_str(r->step == ROOT_MAKE ? "distributing" : "retiring"));
-    json_member_string(w, ROOT_PHASE_SINCE, slice_str(since));
-    /* What is asked for from now on is another rotation. */
-    if (r->step == ROOT_MAKE &&
-        json_opt_string(annotations, ROOT_WANTED, &wanted, &e) == OK)
-        json_member_text(w, ROOT_DONE, wanted);
-}
-
-static enum status build(const struct rotation *r, struct json secret,
-                         struct text *out, struct error *e)
-{
-    struct json meta = json_get(secret, "metadata");
-    struct json data = json_get(secret, "data");
-    slice version = SLICE_NONE;
-    struct json_write w;
-    enum status rc = json_string(meta, "resourceVersion", &version, e);
-
-    if (rc)
-        return rc;
-    json_write_init(&w, out);
-    json_write_object(&w);
-    json_write_name(&w, "metadata");
-    json_write_object(&w);
-    json_member_string(&w, "resourceVersion", version);
-    json_write_name(&w, "annotations");
-    json_write_object(&w);
-    add_phase(r, json_get(meta, "annotations"), &w);
-    json_write_object_end(&w);
-    json_write_object_end(&w);
-    json_write_name(&w, "data");
-    json_write_object(&w);
-    if (r->step == ROOT_MAKE)
-        rc = make_next(r, secret, &w, e);
-    else if (r->step == ROOT_SIGN)
-        rc = sign_with_next(data, &w, e);
-    else
-        rc = drop_old(data, &w, e);
-    json_write_object_end(&w);
-    json_write_object_end(&w);
-    if (!rc && out->failed)
-        rc = error_set(e, ERR_TOO_BIG, "the Secret would be too long");
-    return rc;
+    log_warn(&log_, not_rotated.log, "secret=%s/%s why=" LOG_QUOTED, r->ns,
+             r->name, FMT(slice_str(why)));
+    post_event(r, true, &not_rotated);
+    back_off(r);
 }
 
 /* --- the requests --- */
@@ -261,46 +191,49 @@ static enum status ask(struct rotation *r, enum kube_method method, slice body,
 static void on_patched(void *owner, const struct kube_answer *a)
 {
     struct rotation *r = owner;
-    char note[NAMES_MAX + 200];
 
     r->request = NULL;
     if (a->rc == ERR_AGAIN) {
         log_info(&log_, "somebody else changed the Secret: read again", "%s",
                  "");
+        back_off(r);
         return;
     }
     if (a->rc) {
         later(r, a->e->text);
         return;
     }
+    r->wait = RETRY_FIRST;
+    r->stepped = loop_now(kube_loop(r->kube));
+    r->unfinished = r->step == ROOT_MAKE   ? r->unfinished + 1
+                    : r->step == ROOT_DROP ? 0
+                                           : r->unfinished;
     log_info(&log_, steps[r->step].log, "secret=%s/%s", r->ns, r->name);
-    post_event(r, false, steps[r->step].reason, steps[r->step].note);
-    if (r->step != ROOT_SIGN || !r->behind)
-        return;
-    log_warn(&log_, "not everybody had the next root in time",
-             "behind=%zu some=" LOG_QUOTED, r->behind,
-             FMT(slice_str(r->names)));
-    snprintf(note, sizeof note,
-             "%zu did not have the next root in time, and may be cut off until "
-             "they are restarted: %s",
-             r->behind, r->names);
-    post_event(r, true, "RootNotEverywhere", note);
+    post_event(r, false, &steps[r->step]);
+    if (r->step == ROOT_SIGN && (r->sight.behind || r->sight.replicas))
+        warn_of_sight(r, &not_everywhere);
 }
 
-static void patch(struct rotation *r, struct json secret)
+static void patch(struct rotation *r, const struct root_state *s,
+                  struct json secret)
 {
+    const struct root_change change = {
+        .step = r->step,
+        .state = s,
+        .rules = &r->opt.rules,
+        .trust_domain = r->opt.trust_domain,
+        .now = clock_real_ns() / NSEC_PER_SEC,
+    };
     struct text body;
     struct error e;
     enum status rc;
 
-    text_init(&body, PATCH_MAX);
-    rc = build(r, secret, &body, &e);
+    text_init_secret(&body, PATCH_MAX);
+    rc = root_patch(&change, secret, &body, &e);
     if (!rc)
         rc = ask(r, KUBE_MERGE_PATCH, text_slice(&body), on_patched, &e);
     if (rc)
         later(r, e.text);
-    if (body.ptr)
-        mem_wipe(body.ptr, body.cap);
     text_fini(&body);
 }
 
@@ -313,12 +246,13 @@ static void on_read(void *owner, const struct kube_answer *a)
     r->request = NULL;
     if (a->rc) {
         later(r, a->e->text);
-    } else if (root_state_read(a->body, r->opt.trust_domain, &s, &e)) {
+    } else if (root_state_read(a->body, r->opt.trust_domain, &s, &e) ||
+               root_state_check(&s, clock_real_ns() / NSEC_PER_SEC, &e)) {
         later(r, e.text);
     } else {
         r->step = decide(r, &s);
         if (r->step != ROOT_WAIT)
-            patch(r, a->body);
+            patch(r, &s, a->body);
     }
 }
 
@@ -326,10 +260,18 @@ void rotation_look(struct rotation *r, const struct root_state *seen)
 {
     struct error e;
 
-    if (!r->leading || r->request || !seen ||
-        loop_now(kube_loop(r->kube)) < r->retry || decide(r, seen) == ROOT_WAIT)
+    if (!r->leading || !seen) {
+        r->written = 0;
         return;
-    if (ask(r, KUBE_GET, SLICE_NONE, on_read, &e))
+    }
+    if (r->request)
+        return;
+    if (decide(r, seen) == ROOT_WAIT) {
+        remind(r, seen);
+        return;
+    }
+    if (loop_now(kube_loop(r->kube)) >= r->retry &&
+        ask(r, KUBE_GET, SLICE_NONE, on_read, &e))
         later(r, e.text);
 }
 
@@ -344,6 +286,7 @@ struct rotation *rotation_new(struct kube *k,
     r->opt = *opt;
     r->ns = mem_str(opt->ns);
     r->name = mem_str(opt->name);
+    r->wait = RETRY_FIRST;
     return r;
 }
 
@@ -358,7 +301,9 @@ void rotation_lead(struct rotation *r, bool leading)
 {
     r->leading = leading;
     r->led = loop_now(kube_loop(r->kube));
-    r->retry = 0;
+    r->retry = r->written = r->stepped = 0;
+    r->unfinished = 0;
+    r->wait = RETRY_FIRST;
     if (!leading)
         stop(r);
 }

@@ -489,9 +489,13 @@ void webhook_cert_lead(struct webhook_cert *w, bool leading)
         writes_clear(w->writes);
 }
 
-size_t webhook_cert_behind(const struct webhook_cert *w)
+bool webhook_cert_written(const struct webhook_cert *w, int64_t fresh)
 {
-    return writes_waiting(w->writes);
+    return w->leading && w->authority && kube_watch_synced(w->secret) &&
+           kube_watch_heard(w->secret) >= fresh &&
+           kube_watch_synced(w->webhook) &&
+           kube_watch_heard(w->webhook) >= fresh && cert_right(w) &&
+           (!w->bundles || bundles_right(w));
 }
 
 static void webhook_cert_free(struct reap *r)

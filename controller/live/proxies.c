@@ -58,7 +58,8 @@ static bool state_eq(struct proxy_state *a, struct proxy_state *b)
     for (unsigned i = 0; i < SLICES; i++)
         if (!slice_eq(*slice_at(a, i), *slice_at(b, i)))
             return false;
-    return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after;
+    return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after &&
+           a->cert_issued == b->cert_issued;
 }
 
 static bool numbers_eq(const struct proxy_state *a, const struct proxy_state *b)

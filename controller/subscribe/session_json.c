@@ -52,6 +52,7 @@ void session_state(const struct session *s, struct proxy_state *out)
         .problem = first_nack(s),
         .in_sync = session_in_sync(s),
         .cert_not_after = s->cert_not_after,
+        .cert_issued = s->cert_issued,
         .requests = s->report.requests,
         .failures = s->report.failures,
         .connections = s->report.connections,

@@ -123,7 +123,8 @@ static void rig_init(struct rig *r)
     r->gather = gather_new(&r->t.loop, r->known);
     lead_at(r, "127.0.0.1:0");
     r->own = proxies_new(&r->t.loop, r->publisher, on_own, r);
-    r->messenger = messenger_new(&r->t.loop, r->own, CONTROLLER);
+    r->messenger = messenger_new(&r->t.loop, r->own, CONTROLLER,
+                                 SLICE("tulle-controller-b"));
     messenger_set_tls(r->messenger, r->client);
     say(r);
 }

@@ -73,7 +73,7 @@ static void gone_and_heartbeat(void **state_)
         text_cstr(&line),
         "{\"type\":\"gone\",\"namespace\":\"shop\",\"pod\":\"cart-1\"}\n");
     text_clear(&line);
-    replica_encode(REPLICA_HEARTBEAT, NULL, &line);
+    replica_encode(REPLICA_HEARTBEAT, &self, &line);
     assert_int_equal(replica_decode(text_slice(&line), &m, &e), OK);
     assert_int_equal(m.type, REPLICA_HEARTBEAT);
     replica_msg_fini(&m);
