@@ -197,7 +197,8 @@ def test_roots_of_the_file_alone(pair, tmp_path):
         wait_until("the controller is not believed", lambda:
                    "no certificate yet" in late.output(), 20, late.must_run)
         assert "step=connect" in late.output()
-        p.mesh.stop(late)
+        late.process.terminate()
+        assert late.process.wait(10) == 0
         file.write_text("\n")
         p.mesh.await_proxy(start_late(p, "--bundle", str(file),
                                       "--bundle-pem", pem))

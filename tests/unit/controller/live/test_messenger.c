@@ -180,6 +180,25 @@ static void all_then_changes(void **state)
     rig_fini(&r);
 }
 
+static void the_leader_knows_what_it_trusts(void **state)
+{
+    const slice mark = SLICE("0123456789abcdef");
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    messenger_set_roots(r.messenger, SLICE("aaaaaaaaaaaaaaaa"));
+    messenger_to(r.messenger, &r.at);
+    STEP_UNTIL(&r, gather_hears(r.gather, SLICE("tulle-controller-b")));
+    assert_int_equal(gather_behind(r.gather, mark), 1);
+    assert_int_equal(gather_behind(r.gather, SLICE("aaaaaaaaaaaaaaaa")), 0);
+    /* At once, and not with the next beat. */
+    messenger_set_roots(r.messenger, SLICE("aaaaaaaaaaaaaaaa,"
+                                           "0123456789abcdef"));
+    STEP_UNTIL(&r, gather_behind(r.gather, mark) == 0);
+    rig_fini(&r);
+}
+
 static void many_flow_through(void **state)
 {
     struct rig r;
@@ -353,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_then_changes),
+        cmocka_unit_test(the_leader_knows_what_it_trusts),
         cmocka_unit_test(many_flow_through),
         cmocka_unit_test(who_does_not_lead_is_not_told),
         cmocka_unit_test(the_leader_dies_and_another_leads),
