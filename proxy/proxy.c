@@ -310,7 +310,7 @@ static enum status read_bundle(struct proxy *p, struct error *e)
     enum status rc = OK;
     if (p->config->bundle.len)
         rc = file_read(p->config->bundle, BUNDLE_MAX, &p->bundle, e);
-    if (!slice_empty(slice_trim(p->bundle)) || (rc && slice_empty(pem)))
+    if (!slice_empty(p->bundle) || (rc && slice_empty(pem)))
         return rc;
     mem_free((void *)(uintptr_t)p->bundle.ptr);
     p->bundle = slice_str(mem_str(pem));

@@ -9,8 +9,6 @@ import re
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from cluster import SYSTEM, Session, cluster, condition, decoded, pems
 from peers.authority import Authority
@@ -178,21 +176,9 @@ def test_requests_flow_through_a_rotation(kube):
 
 def test_a_root_near_its_end_is_changed(kube):
     """And what somebody put beside it stays."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ours")])
     seconds = datetime.timedelta(seconds=1)
-    root = Authority((
-        x509.CertificateBuilder().subject_name(name).issuer_name(name)
-        .public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - 9000 * seconds)
-        .not_valid_after(now + 1000 * seconds)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(
-            key.public_key()), False)
-        .add_extension(x509.SubjectAlternativeName([
-            x509.UniformResourceIdentifier("spiffe://cluster.local")]), False)
-        .sign(key, hashes.SHA256())), key)
+    root = Authority.stranger(9000 * seconds, 1000 * seconds,
+                              "spiffe://cluster.local")
     beside = pems(Authority.stranger())[0]
     with kube as c:
         secret = c.add_issuer(root, "tulle-ca", beside)

@@ -199,7 +199,7 @@ def test_roots_of_the_file_alone(pair, tmp_path):
         assert "step=connect" in late.output()
         late.process.terminate()
         assert late.process.wait(10) == 0
-        file.write_text("\n")
+        file.write_text("")
         p.mesh.await_proxy(start_late(p, "--bundle", str(file),
                                       "--bundle-pem", pem))
 
