@@ -5,7 +5,7 @@ import dataclasses
 import time
 import typing
 
-from bench import usage
+from bench import http2, usage
 
 RAMP = 0.3         # seconds a bulk stream runs before requests join it
 BESIDE_RATE = 200  # requests a second beside the bulk stream
@@ -27,6 +27,7 @@ class Case:
     metrics: tuple
     run: typing.Callable   # (rig, pair, seconds) -> values or None
     quick: bool = True     # part of a quick run
+    http2: bool = False    # needs a pair that speaks HTTP/2 all the way
 
 
 def _cpu(values, count, unit):
@@ -44,6 +45,15 @@ def _requests(**options):
             rig.warm("requests", pair.http, **options)
         with rig.tool("requests", pair.http, seconds=seconds,
                       **options) as tool:
+            values = rig.measure(pair, tool)
+        return _cpu(values, values["done"], 1e6)
+    return run
+
+
+def _http2(**options):
+    def run(rig, pair, seconds):
+        with http2.H2load(pair.http, rig.log, seconds=seconds,
+                          **options) as tool:
             values = rig.measure(pair, tool)
         return _cpu(values, values["done"], 1e6)
     return run
@@ -113,6 +123,9 @@ CASES = (
     Case("latency-4k", "HTTP/1.1, 4,000 requests/s over 64 connections",
          (*LATENCY, *CPU_REQUEST), _requests(connections=64, rate=4000),
          quick=False),
+    Case("h2-64", "HTTP/2 all the way, 4 connections of 16 streams",
+         (*CPU_REQUEST, PER_SECOND), _http2(connections=4, streams=16),
+         http2=True),
     Case("tcp-down", "TCP, one stream, to the client", (GBYTES, *CPU_GBYTE),
          _bulk()),
     Case("tcp-up", "TCP, one stream, from the client", (GBYTES, *CPU_GBYTE),

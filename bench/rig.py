@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 
-from bench import certificates, tools, usage
+from bench import certificates, http2, tools, usage
 from bench.peers.peer import Setup
 
 OPEN_FILES = 20000
@@ -44,6 +44,8 @@ class Rig:
             self.certificates = certificates.Certificates(
                 self.folder / "certificates")
             self.backend = tools.Backend(self.programs, self.log)
+            self.backend2 = (http2.Http2Backend(self.folder, self.log)
+                             if http2.available() else None)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
@@ -53,6 +55,8 @@ class Rig:
 
     def __exit__(self, *exception):
         self.backend.stop()
+        if self.backend2:
+            self.backend2.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self):
@@ -64,13 +68,15 @@ class Rig:
         if self.end and time.monotonic() + seconds > self.end:
             raise OutOfTime()
 
-    def start(self, peer):
+    def start(self, peer, speaks2=False):
+        """`speaks2`: HTTP/2 from the client to the backend."""
         self.starts += 1
         folder = self.folder / f"{self.starts}-{peer.name}"
         folder.mkdir()
-        return peer.start(Setup(backend=self.backend.address, folder=folder,
+        backend = self.backend2 if speaks2 else self.backend
+        return peer.start(Setup(backend=backend.address, folder=folder,
                                 certificates=self.certificates,
-                                settings=self.settings))
+                                settings=self.settings, http2=speaks2))
 
     def tool(self, name, address, **options):
         return tools.Tool(self.programs / name, address, self.log, **options)
@@ -81,15 +87,19 @@ class Rig:
         with self.tool(name, address, **options) as tool:
             tool.run()
 
+    def _backends(self):
+        return [one.pid for one in (self.backend, self.backend2) if one]
+
     def measure(self, pair, tool, others=(), settle=True):
         """Runs a tool that is ready. Gives its result with the CPU seconds
         of each party under "cpu" and the cores others used as "noise"."""
-        meter = usage.Meter({
-            "outbound": pair.outbound, "inbound": pair.inbound,
-            "controller": pair.others, "backend": [self.backend.pid],
-            "load": [tool.pid, *others]})
         if settle:
             usage.settle(self.quiet)
+        tool.ready()
+        meter = usage.Meter({
+            "outbound": pair.outbound, "inbound": pair.inbound,
+            "controller": pair.others, "backend": self._backends(),
+            "load": [tool.pid, *others]})
         meter.start()
         result = tool.run()
         spent, noise = meter.stop()

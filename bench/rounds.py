@@ -71,12 +71,18 @@ class Rounds:
             self._drop(peer, problem)
 
     def _round(self, peer, number):
+        for speaks2 in (False, True):
+            cases = [case for case in self.cases if case.http2 == speaks2]
+            if cases and peer in self.peers:
+                self._cases(peer, number, cases, speaks2)
+
+    def _cases(self, peer, number, cases, speaks2):
         pair = None
         try:
-            for case in self.cases:
+            for case in cases:
                 self.rig.need(self.seconds + START_SECONDS)
                 try:
-                    pair = pair or self.rig.start(peer)
+                    pair = pair or self.rig.start(peer, speaks2)
                 except Failed as problem:
                     self._drop(peer, problem)
                     return

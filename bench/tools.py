@@ -72,6 +72,9 @@ class Tool:
     def pid(self):
         return self.process.pid
 
+    def ready(self):
+        """Until the load is steady: it is when the tool has started."""
+
     def go(self):
         self.process.stdin.write(b"go\n")
 

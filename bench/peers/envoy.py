@@ -135,34 +135,37 @@ class Envoy(TwoServers):
         super().__init__()
         self.program = find_envoy()
 
-    def _outbound(self, certs, ports):
-        alpn = "h2" if self.http2 else "http/1.1"
+    def _outbound(self, setup, ports):
+        certs = setup.certificates
+        between = self.http2 or setup.http2
+        alpn = "h2" if between else "http/1.1"
         return {
             "listeners": [
-                _listener("http", ports["out_http"], _http(False)),
+                _listener("http", ports["out_http"], _http(setup.http2)),
                 _listener("opaque", ports["out_opaque"], _opaque())],
             "clusters": [
                 _cluster("http", f"127.0.0.1:{ports['in_http']}",
-                         _upstream_tls(certs, alpn), self.http2),
+                         _upstream_tls(certs, alpn), between),
                 _cluster("opaque", f"127.0.0.1:{ports['in_opaque']}",
                          _upstream_tls(certs, None))]}
 
-    def _inbound(self, certs, ports, backend):
-        alpn = "h2" if self.http2 else "http/1.1"
+    def _inbound(self, setup, ports):
+        certs = setup.certificates
+        between = self.http2 or setup.http2
+        alpn = "h2" if between else "http/1.1"
         return {
             "listeners": [
-                _listener("http", ports["in_http"], _http(self.http2),
+                _listener("http", ports["in_http"], _http(between),
                           _downstream_tls(certs, alpn)),
                 _listener("opaque", ports["in_opaque"], _opaque(),
                           _downstream_tls(certs, None))],
-            "clusters": [_cluster("http", backend),
-                         _cluster("opaque", backend)]}
+            "clusters": [_cluster("http", setup.backend, http2=setup.http2),
+                         _cluster("opaque", setup.backend)]}
 
     def configure(self, setup, ports):
         texts = {
-            "out.json": self._outbound(setup.certificates, ports),
-            "in.json": self._inbound(setup.certificates, ports,
-                                     setup.backend)}
+            "out.json": self._outbound(setup, ports),
+            "in.json": self._inbound(setup, ports)}
         for name, resources in texts.items():
             (setup.folder / name).write_text(
                 json.dumps({"static_resources": resources}))

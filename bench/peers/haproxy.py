@@ -25,8 +25,8 @@ defaults
 
 OUTBOUND = """listen http
  mode http
- bind 127.0.0.1:{out_http}
- server s 127.0.0.1:{in_http} pool-max-conn -1 {tls}
+ bind 127.0.0.1:{out_http} {proto}
+ server s 127.0.0.1:{in_http} pool-max-conn -1 {tls} {alpn}
 listen opaque
  mode tcp
  bind 127.0.0.1:{out_opaque}
@@ -35,8 +35,8 @@ listen opaque
 
 INBOUND = """listen http
  mode http
- bind 127.0.0.1:{in_http} {tls} alpn http/1.1
- server s {backend} pool-max-conn -1
+ bind 127.0.0.1:{in_http} {tls} {alpn}
+ server s {backend} pool-max-conn -1 {proto}
 listen opaque
  mode tcp
  bind 127.0.0.1:{in_opaque} {tls}
@@ -62,10 +62,12 @@ class Haproxy(TwoServers):
                     f"sni str({certificates.dns('server')})")
         inbound = (f"ssl crt {certs.both('server')} ca-file {certs.ca} "
                    "verify required")
+        speaks = ({"proto": "proto h2", "alpn": "alpn h2"} if setup.http2
+                  else {"proto": "", "alpn": "alpn http/1.1"})
         texts = {
-            "out.cfg": OUTBOUND.format(tls=outbound, **ports),
+            "out.cfg": OUTBOUND.format(tls=outbound, **speaks, **ports),
             "in.cfg": INBOUND.format(tls=inbound, backend=setup.backend,
-                                     **ports)}
+                                     **speaks, **ports)}
         for name, text in texts.items():
             (setup.folder / name).write_text(COMMON + text)
         return [[self.program, "-db", "-f", setup.folder / name]

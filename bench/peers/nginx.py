@@ -96,12 +96,16 @@ class Nginx(TwoServers):
                                 key=certs.key("client"),
                                 name=certificates.dns("server"))
         temporary = TEMPORARY.format(folder=setup.folder, side="out")
+        to, listen = "proxy_pass https", ""
+        if setup.http2:
+            to, listen = "grpc_pass grpcs", " http2"
+        http_tls = tls.replace("proxy_", "grpc_") if setup.http2 else tls
         return (
             self._head(setup.folder, "out") +
             f"http {{\n{HTTP}{temporary}"
             f"upstream u {{ server 127.0.0.1:{ports['in_http']}; {POOL} }}\n"
-            f"server {{ listen 127.0.0.1:{ports['out_http']};\n"
-            f"location / {{ proxy_pass https://u;\n{tls} }} }} }}\n" +
+            f"server {{ listen 127.0.0.1:{ports['out_http']}{listen};\n"
+            f"location / {{ {to}://u;\n{http_tls} }} }} }}\n" +
             self._stream(
                 f"server {{ listen 127.0.0.1:{ports['out_opaque']};\n"
                 f"proxy_pass 127.0.0.1:{ports['in_opaque']};\n"
@@ -115,12 +119,15 @@ class Nginx(TwoServers):
                                      key=certs.key("server"), cache=cache)
 
         temporary = TEMPORARY.format(folder=setup.folder, side="in")
+        to, listen = "proxy_pass http", ""
+        if setup.http2:
+            to, listen = "grpc_pass grpc", " http2"
         return (
             self._head(setup.folder, "in") +
             f"http {{\n{HTTP}{temporary}{tls('http')}ssl_buffer_size 16k;\n"
             f"upstream u {{ server {setup.backend}; {POOL} }}\n"
-            f"server {{ listen 127.0.0.1:{ports['in_http']} ssl;\n"
-            "location / { proxy_pass http://u; } } }\n" +
+            f"server {{ listen 127.0.0.1:{ports['in_http']} ssl{listen};\n"
+            f"location / {{ {to}://u; }} }} }}\n" +
             self._stream(
                 f"{tls('opaque')}"
                 f"server {{ listen 127.0.0.1:{ports['in_opaque']} ssl;\n"

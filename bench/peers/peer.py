@@ -20,6 +20,7 @@ class Setup:
     certificates: object   # bench.certificates.Certificates
     folder: object         # pathlib.Path, empty, for configuration and logs
     settings: list         # "key=value" for Tulle
+    http2: bool = False    # HTTP/2 from the client to the backend
 
 
 @dataclasses.dataclass

@@ -311,6 +311,7 @@ struct stream *exchange_stream_connect(struct exchange *x, slice authority,
     struct exchange_stream *e = new_stream(x);
     struct head head;
     head_init_request(&head, SLICE("CONNECT"), authority, SLICE_NONE, NULL, 0);
+    head.opaque = true;
     e->connected = connected;
     e->arg = arg;
     e->starting = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A byte stream whose bytes are the bodies of an exchange: an opaque connection
- * on a link (CONNECT). */
+ * on a link (CONNECT, head.opaque). */
 #ifndef TULLE_HTTP_EXCHANGE_STREAM_H
 #define TULLE_HTTP_EXCHANGE_STREAM_H
 

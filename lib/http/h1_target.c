@@ -5,6 +5,18 @@
 #include "lib/http/chars.h"
 #include "lib/http/h1_fields.h"
 
+bool http_scheme_valid(slice scheme)
+{
+    for (size_t i = 0; i < scheme.len; i++) {
+        char c = scheme.ptr[i], lower = (char)(c | 0x20);
+        bool letter = lower >= 'a' && lower <= 'z';
+        if (!letter && (i == 0 || (!char_is(c, CHAR_DIGIT) && c != '+' &&
+                                   c != '-' && c != '.')))
+            return false;
+    }
+    return scheme.len > 0;
+}
+
 static bool port_valid(slice port)
 {
     unsigned n = 0;
@@ -100,6 +112,8 @@ static enum status read_absolute_form(struct head *h, struct h1_error *err)
     while (end < h->target.len && h->target.ptr[end] != '/' &&
            h->target.ptr[end] != '?')
         end++;
+    h->absolute = true;
+    h->scheme = slice_sub(h->target, 0, start - SLICE("://").len);
     h->authority = slice_sub(h->target, start, end);
     if (!http_authority_valid(h->authority))
         return h1_refuse(err, 400, "bad authority in the request target");

@@ -119,6 +119,24 @@ static void put_connection(struct writer *w, const struct head *h, bool close)
     PUT(w, "\r\n");
 }
 
+/* RFC 9112 section 3.2. An absolute target of OPTIONS has no path when the server
+ * as a whole is meant (section 3.2.4). */
+static void put_target(struct writer *w, const struct head *h)
+{
+    if (h->method_id == HTTP_CONNECT) {
+        put(w, h->authority);
+        return;
+    }
+    if (h->absolute) {
+        put(w, h->scheme);
+        PUT(w, "://");
+        put(w, h->authority);
+        if (slice_eq(h->path, SLICE("*")))
+            return;
+    }
+    put(w, h->path);
+}
+
 void h1_write_request(struct bufq *q, const struct head *h,
                       enum h1_framing framing, bool close)
 {
@@ -127,7 +145,7 @@ void h1_write_request(struct bufq *q, const struct head *h,
     writer_init(&w, q);
     put(&w, h->method);
     PUT(&w, " ");
-    put(&w, h->method_id == HTTP_CONNECT ? h->authority : h->path);
+    put_target(&w, h);
     PUT(&w, " HTTP/1.1\r\nhost: ");
     put(&w, h->authority);
     PUT(&w, "\r\n");

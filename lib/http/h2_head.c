@@ -14,6 +14,8 @@
 #include "lib/http/upgrade.h"
 
 #define HTTP2_FIELD SLICE("tulle-http2")
+#define ABSOLUTE_FIELD SLICE("tulle-absolute")
+#define CONNECT_FIELD SLICE("tulle-connect")
 #define UPGRADE_METHOD SLICE("tulle-upgrade-method")
 #define UPGRADE_BODY SLICE("tulle-upgrade-body")
 #define UPGRADE_PROTOCOL SLICE("tulle-upgrade-protocol")
@@ -84,6 +86,8 @@ static void take_request_pseudo(struct head *out, slice name, slice value)
         out->path = out->target = value;
     else if (slice_eq(name, SLICE(":authority")))
         out->authority = value;
+    else if (slice_eq(name, SLICE(":scheme")))
+        out->scheme = value;
     else if (slice_eq(name, SLICE(":protocol")))
         out->protocol = value;
 }
@@ -139,6 +143,8 @@ static enum status take_upgrade(struct head *out, bool link)
 static enum status check_target(const struct head *out)
 {
     slice path = out->path;
+    if (out->scheme.len && !http_scheme_valid(out->scheme))
+        return ERR_PROTOCOL;
     if (out->authority.len && !http_authority_valid(out->authority))
         return ERR_PROTOCOL;
     if (out->method_id == HTTP_CONNECT)
@@ -205,18 +211,23 @@ void h2_join_cookies(struct h2_block *b)
     b->count = kept;
 }
 
-/* On a link the version is that of the client behind it. */
-static bool took_version(struct head *out)
+/* On a link, what a request of HTTP/2 cannot say of the client behind: its version,
+ * the form of its target, and that a CONNECT is its own. */
+static void take_marks(struct head *out)
 {
-    bool http2 = false;
+    out->opaque = out->method_id == HTTP_CONNECT;
+    out->http2 = false;
     for (uint32_t i = 0; i < out->headers.len; i++) {
         struct header *f = &out->headers.at[i];
-        if (!slice_eq(f->name, HTTP2_FIELD))
+        if (f->id != HDR_TULLE)
             continue;
-        f->hop = true;
-        http2 = true;
+        if (slice_eq(f->name, HTTP2_FIELD))
+            out->http2 = f->hop = true;
+        else if (slice_eq(f->name, ABSOLUTE_FIELD))
+            out->absolute = f->hop = true;
+        else if (slice_eq(f->name, CONNECT_FIELD))
+            out->opaque = !(f->hop = true);
     }
-    return http2;
 }
 
 enum status h2_head_request(const struct h2_block *b, bool link,
@@ -239,8 +250,10 @@ enum status h2_head_request(const struct h2_block *b, bool link,
         if (rc)
             return rc;
     }
-    out->http2 = !link || took_version(out);
     out->method_id = (uint8_t)http_method_id(out->method);
+    out->http2 = true;
+    if (link)
+        take_marks(out);
     return check_target(out);
 }
 
@@ -326,6 +339,16 @@ static void put_length(nghttp2_nv *nv, size_t *n, const struct head *h,
     put(nv, n, SLICE("content-length"), slice_of(scratch->length, (size_t)len));
 }
 
+static void put_marks(nghttp2_nv *nv, size_t *n, const struct head *h)
+{
+    if (h->http2)
+        put(nv, n, HTTP2_FIELD, SLICE("1"));
+    if (h->absolute)
+        put(nv, n, ABSOLUTE_FIELD, SLICE("1"));
+    if (h->method_id == HTTP_CONNECT && !h->opaque)
+        put(nv, n, CONNECT_FIELD, SLICE("1"));
+}
+
 size_t h2_nv_request(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
                      struct h2_scratch *scratch)
 {
@@ -333,7 +356,8 @@ size_t h2_nv_request(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
     bool tunnel = !h->upgrade && h->method_id == HTTP_CONNECT;
     put(nv, &n, SLICE(":method"), h->upgrade ? SLICE("CONNECT") : h->method);
     if (!tunnel) {
-        put(nv, &n, SLICE(":scheme"), SLICE("http"));
+        put(nv, &n, SLICE(":scheme"),
+            h->scheme.len ? h->scheme : SLICE("http"));
         put(nv, &n, SLICE(":path"), h->path);
     }
     if (h->authority.len)
@@ -346,8 +370,8 @@ size_t h2_nv_request(const struct head *h, bool link, nghttp2_nv nv[H2_NV_MAX],
         put(nv, &n, UPGRADE_METHOD, h->method);
     if (h->te_trailers)
         put(nv, &n, SLICE("te"), SLICE("trailers"));
-    if (link && h->http2)
-        put(nv, &n, HTTP2_FIELD, SLICE("1"));
+    if (link)
+        put_marks(nv, &n, h);
     put_fields(nv, &n, &h->headers);
     return n;
 }

@@ -118,7 +118,7 @@ static slice copy(struct copier *c, slice s)
 static size_t text_bytes(const struct head *h)
 {
     size_t n = h->method.len + h->target.len + h->authority.len + h->path.len +
-               h->protocol.len + h->reason.len;
+               h->scheme.len + h->protocol.len + h->reason.len;
 
     for (uint32_t i = 0; i < h->headers.len; i++)
         n += h->headers.at[i].name.len + h->headers.at[i].value.len;
@@ -151,6 +151,7 @@ enum status head_copy(struct arena *a, const struct head *from, uint32_t extra,
     h->target = copy(&c, from->target);
     h->authority = copy(&c, from->authority);
     h->path = copy(&c, from->path);
+    h->scheme = copy(&c, from->scheme);
     h->protocol = copy(&c, from->protocol);
     h->reason = copy(&c, from->reason);
     for (uint32_t i = 0; i < from->headers.len; i++) {

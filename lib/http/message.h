@@ -72,17 +72,22 @@ struct head {
     slice authority; /* host[:port] of an absolute target, else of Host; may be
                         empty for HTTP/1.0 */
     slice path;      /* path and query: what goes on, "/" for an empty one,
-                        "*" for OPTIONS * */
-    slice protocol;  /* with `upgrade`: those asked for, by commas, or the one
+                        "*" for OPTIONS *, none for CONNECT */
+    slice scheme; /* of an absolute target, or that HTTP/2 named; else empty */
+    slice protocol;    /* with `upgrade`: those asked for, by commas, or the one
                         granted; of a 426: those the server would grant */
     uint8_t method_id; /* enum http_method */
     /* response */
     uint16_t status;
     slice reason; /* HTTP/1 only, may be empty */
     /* both */
-    uint8_t minor;   /* HTTP/1.x: x; 1 for HTTP/2 */
-    bool http2;      /* request: its client speaks HTTP/2, and so should who
+    uint8_t minor; /* HTTP/1.x: x; 1 for HTTP/2 */
+    bool http2;    /* request: its client speaks HTTP/2, and so should who
                         gets it, where nothing else is known of that */
+    bool absolute; /* request: the target had the absolute form, as for a
+                        forward proxy, and has it again in HTTP/1 */
+    bool opaque;   /* a CONNECT of a link's own: no request, but the bytes of a
+                        connection */
     bool keep_alive; /* the connection may carry another exchange */
     bool chunked;    /* HTTP/1 framing */
     bool upgrade;    /* asks for, or with 101 grants, another protocol */

@@ -6,7 +6,7 @@
  *      |                                    but for the node's probes)
  *      ^------ClientHello after silence----+
  *
- * On a link each HTTP stream is a request and each CONNECT stream a conduit, which
+ * On a link each stream is a request or, by a CONNECT of the link's own, a conduit, which
  * our own declaration and our own look at its bytes judge: never the peer's word.
  * Failures: half a ClientHello, a refused certificate, a slow handshake and a
  * broken link close the connection; what ran on it breaks. */
@@ -146,7 +146,7 @@ static void accept_opaque(struct inbound *in, struct exchange *x)
 static void on_stream_head(struct exchange *x, const struct head *h, bool end_)
 {
     struct inbound *in = x->owner;
-    if (h->method_id == HTTP_CONNECT && !h->upgrade) {
+    if (h->opaque) {
         accept_opaque(in, x);
         return;
     }

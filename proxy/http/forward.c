@@ -188,7 +188,8 @@ static bool wants_http2(const struct request *r)
 static enum verdict on_request(struct request *r)
 {
     r->head->http2 = wants_http2(r);
-    r->keep_body = !r->head->upgrade;
+    /* Bytes of a tunnel are no body that could be sent again. */
+    r->keep_body = !r->head->upgrade && r->head->method_id != HTTP_CONNECT;
     exchange_keep_rest(r->down);
     try_next(r);
     return WAIT; /* the last: forward answers by itself */
@@ -344,10 +345,13 @@ static void send_response(struct request *r, const struct head *head, bool end)
         if (r->stack[i]->on_response)
             r->stack[i]->on_response(r, &copy);
     let_go(r);
-    if (r->up && r->up->tunnel) {
+    if (r->up && r->up->tunnel && r->up->upgrade) {
         copy.upgrade = true;
         copy.protocol = copy.protocol.len ? copy.protocol : r->head->protocol;
     }
+    if (r->head->method_id == HTTP_CONNECT &&
+        !exchange_grants_tunnel(r->down, head))
+        exchange_drop_rest(r->down); /* there are no bytes of a tunnel */
     exchange_send_head(r->down, &copy, end);
 }
 

@@ -119,10 +119,6 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
     }
     if (grpc) /* messages come when there is something to say */
         exchange_be_patient(x);
-    if (head->method_id == HTTP_CONNECT) {
-        request_fault(r, FAULT_CONNECT_REFUSED);
-        return;
-    }
     run(r);
 }
 

@@ -364,11 +364,3 @@ def test_websocket_that_is_none(pair, answer, status):
         else:
             assert not r.fields and r.reset is not None
         assert app.requests[0].get("upgrade") == "websocket"
-
-
-def test_connect_of_a_forward_proxy_is_refused(pair):
-    with App() as app, pair(app, app_protocol="http") as p, \
-            H2Client(p.front) as c:
-        stream = c.begin_with([(":method", "CONNECT"), (":authority", "x:1")])
-        assert c.answer(stream).status == 405
-        assert not app.requests

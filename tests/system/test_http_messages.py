@@ -418,7 +418,19 @@ def test_absolute_form(pair):
         assert read_response(c).status == 200
         m, = app.requests
         assert m.get("host") == "real.example"
-        assert m.target in ("/path?q", "http://real.example/path?q")
+        assert m.target == "http://real.example/path?q"
+
+
+@pytest.mark.parametrize("method, asked, got", [
+    ("GET", "HTTPS://real.example", "HTTPS://real.example/"),
+    ("GET", "http://real.example:8080/a%20b?c=//d", None),
+    ("OPTIONS", "http://real.example", None)])
+def test_absolute_form_to_a_forward_proxy(pair, method, asked, got):
+    """An application that is one needs all of it (RFC 9112, 3.2.2, 3.2.4)."""
+    with App() as app, pair(app) as p, connect(p.front) as c:
+        c.send(request(method, target=asked, host="other"))
+        assert read_response(c).status == 200
+        assert app.requests[0].target == (got or asked)
 
 
 def test_options_asterisk(pair):

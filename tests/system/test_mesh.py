@@ -420,9 +420,12 @@ def test_destination_is_never_named_in_band(pair):
 
 
 def test_plain_client_cannot_connect_elsewhere(pair):
-    with App() as app, Server(lambda w: w.send(b"wrong")) as other, \
+    """A CONNECT goes to the application, as any request."""
+    with App(lambda m: response(405)) as app, \
+            Server(lambda w: w.send(b"wrong")) as other, \
             pair(app) as p, connect(p.front) as c:
         c.send(f"CONNECT {other.address} HTTP/1.1\r\n"
                f"Host: {other.address}\r\n\r\n".encode())
         assert read_response(c).status == 405
+        assert app.requests[0].target == other.address
         assert other.accepted == 0

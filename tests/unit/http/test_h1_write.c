@@ -130,6 +130,16 @@ static void requests_ask_for_what_the_head_says(void **state)
     request(f, "CONNECT", "");
     h1_write_request(&f->q, &f->head, H1_NO_BODY, false);
     expect_written(f, "CONNECT a.test:80 HTTP/1.1\r\nhost: a.test:80\r\n\r\n");
+    request(f, "GET", "/p?q");
+    f->head.absolute = true;
+    f->head.scheme = SLICE("https");
+    h1_write_request(&f->q, &f->head, H1_NO_BODY, false);
+    expect_written(f, "GET https://a.test:80/p?q HTTP/1.1\r\n"
+                      "host: a.test:80\r\n\r\n");
+    f->head.path = SLICE("*"); /* of OPTIONS: the server as a whole */
+    h1_write_request(&f->q, &f->head, H1_NO_BODY, false);
+    expect_written(f, "GET https://a.test:80 HTTP/1.1\r\n"
+                      "host: a.test:80\r\n\r\n");
     request(f, "OPTIONS", "*");
     f->head.authority = SLICE_NONE;
     h1_write_request(&f->q, &f->head, H1_NO_BODY, false);

@@ -139,6 +139,8 @@ static void test_refused_targets(void **state)
     refused_target("ftp", "admin", "a");
     refused_target("ftp", "http://b/admin", "a");
     refused_target("ftp", "*", "a");
+    refused_target("http://b/?", "/", "a"); /* would go into a target */
+    refused_target("1http", "/", "a");
     refused_target("http", "/a#b", "a");
     refused_target("http", "/\xff", "a");
     refused_target("http", "/", "user@a");
