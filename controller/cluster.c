@@ -5,9 +5,11 @@
 
 #include "controller/identity/bundle.h"
 #include "controller/identity/ca_secret.h"
+#include "controller/identity/rotation.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/webhook_cert.h"
 #include "controller/live/messenger.h"
+#include "controller/root_reach.h"
 #include "controller/status/mesh_objects.h"
 #include "lib/admin/build_info.h"
 #include "lib/base/clock.h"
@@ -30,6 +32,7 @@ struct cluster {
     struct cluster_events events;
     void *owner;
     struct ca_secret *ca;
+    struct rotation *rotation; /* NULL: the issuer is another's */
     struct kube_lease *lease;
     struct kube_events *notes;
     struct bundle_writer *bundles;
@@ -41,8 +44,11 @@ struct cluster {
     struct mesh_api *api;
     const struct source *source;
     const struct authority *authority;
+    struct text roots; /* marks of those that we trust */
+    struct root_reach reach;
     char *problem; /* with the issuer; NULL: none */
     bool leading, shedding;
+    bool sure;     /* of the issuer */
     int64_t heard; /* of a leader, or when we began to look for one */
     size_t tried;  /* replica that was asked last whether it leads */
     struct timer tick;
@@ -51,11 +57,11 @@ struct cluster {
 
 /* --- the issuer --- */
 
-static void on_authority(void *owner, struct authority *a)
+static void on_authority(void *owner, struct authority *a, bool ended)
 {
     struct cluster *c = owner;
 
-    c->events.on_authority(c->owner, a);
+    c->events.on_authority(c->owner, a, ended);
 }
 
 static void on_ca_problem(void *owner, slice why)
@@ -74,6 +80,9 @@ static void on_ca_problem(void *owner, slice why)
 void cluster_set_authority(struct cluster *c, const struct authority *a)
 {
     c->authority = a;
+    text_clear(&c->roots);
+    root_marks(authority_bundle(a), &c->roots);
+    messenger_set_roots(c->messenger, text_slice(&c->roots));
     bundle_writer_set(c->bundles, authority_bundle(a));
     webhook_cert_set(c->webhook, a);
 }
@@ -88,6 +97,52 @@ bool cluster_may_sign(const struct cluster *c)
     int64_t heard = ca_secret_heard(c->ca);
 
     return heard && loop_now(c->opt.loop) - heard < c->opt.config->stale_after;
+}
+
+/* Before the first word there is nothing that could be out of date. */
+static bool sure(const struct cluster *c)
+{
+    return !ca_secret_heard(c->ca) || cluster_may_sign(c);
+}
+
+static void look_at_issuer(struct cluster *c)
+{
+    ca_secret_look(c->ca);
+    if (c->sure == sure(c))
+        return;
+    c->sure = !c->sure;
+    log_warn(&log_,
+             c->sure ? "the issuer is known again"
+                     : "not heard of the issuer for long: nothing is signed",
+             "%s", "");
+    c->events.on_sure(c->owner, c->sure);
+}
+
+static bool stale(const struct cluster *c)
+{
+    int64_t heard = c->source ? source_heard(c->source) : 0;
+
+    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
+}
+
+static bool see_root(void *arg, const struct root_state *s,
+                     struct root_sight *out, struct text *names)
+{
+    const struct cluster *c = arg;
+
+    return root_reach_see(&c->reach, s, text_slice(&c->roots),
+                          loop_now(c->opt.loop) - c->opt.config->stale_after,
+                          out, names);
+}
+
+/* Only who knows the present judges it. */
+static void rotate(struct cluster *c)
+{
+    bool known = registry_synced(c->opt.registry) && c->source && !stale(c) &&
+                 cluster_may_sign(c);
+
+    if (c->rotation)
+        rotation_look(c->rotation, known ? ca_secret_root(c->ca) : NULL);
 }
 
 static void config_facts(void *arg, struct mesh_config_facts *out)
@@ -127,6 +182,8 @@ static void on_leading(void *owner, bool leading)
         mesh_api_lead(c->api, leading);
     bundle_writer_lead(c->bundles, leading);
     webhook_cert_lead(c->webhook, leading);
+    if (c->rotation)
+        rotation_lead(c->rotation, leading);
     mesh_objects_lead(c->objects, leading);
 }
 
@@ -156,31 +213,17 @@ static bool leader_address(const struct cluster *c, struct address *out)
 /* Nobody says who leads: ask the others in turn. */
 static bool next_replica(struct cluster *c, struct address *out)
 {
-    const struct controller_config *cfg = c->opt.config;
-    const struct record *self = registry_find(c->opt.registry, RECORD_POD,
-                                              cfg->namespace, cfg->pod_name);
     const struct record *pod;
     size_t i = 0, n = 0;
 
-    while (self && registry_next(c->opt.registry, RECORD_POD, &i, &pod)) {
-        if (pod == self || !slice_eq(pod->ns, cfg->namespace) ||
-            !slice_eq(pod->pod.service_account, self->pod.service_account) ||
-            !address_of(c, pod, out))
-            continue;
-        if (n++ < c->tried)
+    while (replica_pods_next(c->opt.registry, c->opt.config, &i, &pod)) {
+        if (!address_of(c, pod, out) || n++ < c->tried)
             continue;
         c->tried = n;
         return true;
     }
     c->tried = 0;
     return false;
-}
-
-static bool stale(const struct cluster *c)
-{
-    int64_t heard = c->source ? source_heard(c->source) : 0;
-
-    return heard && loop_now(c->opt.loop) - heard > c->opt.config->stale_after;
 }
 
 /* Who follows tells the leader. Whom the lease names may be out of date: then any
@@ -204,7 +247,7 @@ static void find_leader(struct cluster *c, bool blind)
  * down and another one takes over. */
 static void follow(struct cluster *c)
 {
-    bool blind = stale(c);
+    bool blind = stale(c) || !c->sure;
 
     find_leader(c, blind);
     if (!blind)
@@ -222,8 +265,11 @@ static void on_tick(struct timer *t)
 {
     struct cluster *c = CONTAINER_OF(t, struct cluster, tick);
 
+    look_at_issuer(c);
     if (!c->leading)
         follow(c);
+    else
+        rotate(c);
     timer_set(&c->opt.loop->timers, t, loop_now(c->opt.loop) + TICK);
 }
 
@@ -262,8 +308,8 @@ enum status cluster_set_tls(struct cluster *c,
                             const struct tls_settings *serving, struct error *e)
 {
     struct tls_settings *client = NULL;
-    enum status rc = serving_client(&client, serving, c->opt.resolve->bundle,
-                                    e);
+    enum status rc = serving_client(&client, serving,
+                                    authority_bundle(c->authority), e);
 
     if (rc)
         return rc;
@@ -301,11 +347,43 @@ static enum status start_issuer(struct cluster *c, struct error *e)
         .given = !slice_empty(cfg->issuer_secret),
         .trust_domain = cfg->trust_domain,
         .root_life = cfg->root_life / NSEC_PER_SEC,
+        .stale_after = cfg->stale_after,
     };
 
     if (!opt.given)
         opt.name = SLICE(CA_SECRET);
     return ca_secret_start(&c->ca, c->opt.kube, &opt, &events, c, e);
+}
+
+static enum status start_rotation(struct cluster *c, struct error *e)
+{
+    const struct controller_config *cfg = c->opt.config;
+    struct rotation_options opt = {
+        .ns = cfg->namespace,
+        .name = SLICE(CA_SECRET),
+        .trust_domain = cfg->trust_domain,
+        .events = c->notes,
+        .see = see_root,
+        .arg = c,
+    };
+    enum status rc;
+
+    if (!slice_empty(cfg->issuer_secret))
+        return OK;
+    rc = controller_root_rules(cfg, &opt.rules, e);
+    if (rc)
+        return rc;
+    c->reach = (struct root_reach){
+        .config = cfg,
+        .registry = c->opt.registry,
+        .proxies = c->proxies,
+        .gather = c->gather,
+        .bundles = c->bundles,
+        .webhook = c->webhook,
+        .rules = opt.rules,
+    };
+    c->rotation = rotation_new(c->opt.kube, &opt);
+    return OK;
 }
 
 static enum status start_webhook(struct cluster *c, struct error *e)
@@ -356,8 +434,8 @@ static enum status start_messenger(struct cluster *c, struct error *e)
     text_init(&name, WORKLOAD_NAME_MAX);
     rc = controller_name_build(c->opt.config->trust_domain, &name, e);
     if (!rc)
-        c->messenger = messenger_new(c->opt.loop, c->proxies,
-                                     text_slice(&name));
+        c->messenger = messenger_new(c->opt.loop, c->proxies, text_slice(&name),
+                                     c->opt.config->pod_name);
     text_fini(&name);
     return rc;
 }
@@ -374,6 +452,8 @@ enum status cluster_start(struct cluster **out,
     c->opt = *opt;
     c->events = *ev;
     c->owner = owner;
+    c->sure = true;
+    text_init(&c->roots, ROOT_MARKS_MAX);
     c->notes = kube_events_new(opt->kube, SLICE("tulle-controller"));
     c->proxies = proxies_new(l, opt->publisher, on_proxy, c);
     c->gather = gather_new(l, c->proxies);
@@ -388,6 +468,8 @@ enum status cluster_start(struct cluster **out,
         rc = start_objects(c, e);
     if (!rc)
         rc = start_issuer(c, e);
+    if (!rc)
+        rc = start_rotation(c, e);
     if (!rc)
         rc = start_lease(c, e);
     if (rc) {
@@ -414,6 +496,7 @@ static void cluster_free(struct reap *r)
 {
     struct cluster *c = CONTAINER_OF(r, struct cluster, reap);
 
+    text_fini(&c->roots);
     mem_free(c->problem);
     mem_free(c);
 }
@@ -424,6 +507,7 @@ void cluster_close(struct cluster *c)
         return;
     timer_stop(&c->opt.loop->timers, &c->tick);
     kube_lease_close(c->lease);
+    rotation_close(c->rotation);
     ca_secret_close(c->ca);
     mesh_objects_close(c->objects);
     webhook_cert_close(c->webhook);

@@ -23,8 +23,11 @@ struct cluster_options {
 };
 
 struct cluster_events {
-    /* The first issuer, or another one. Takes it. */
-    void (*on_authority)(void *owner, struct authority *a);
+    /* The first issuer, or another one. Takes it. `ended`: see ca_secret.h. */
+    void (*on_authority)(void *owner, struct authority *a, bool ended);
+    /* False: we have not heard of the issuer's Secret for long, so nothing that
+     * we know of it may be told as true; true: we have again. */
+    void (*on_sure)(void *owner, bool sure);
 };
 
 struct cluster_numbers {

@@ -101,10 +101,25 @@ static enum status check_source(const struct controller_config *c,
                      n ? "more than one source" : "no source");
 }
 
+enum status controller_root_rules(const struct controller_config *c,
+                                  struct root_rules *out, struct error *e)
+{
+    const struct root_times times = {
+        .life = c->root_life,
+        .settle = c->root_settle,
+        .deadline = c->root_deadline,
+        .cert_life = c->cert_life,
+        .stale_after = c->stale_after,
+    };
+
+    return root_rules_make(&times, out, e);
+}
+
 /* What a cluster calls the pod is its host's name, too. */
 static enum status check_cluster(struct controller_config *c, struct error *e)
 {
     size_t max = sizeof c->host_name;
+    struct root_rules rules;
 
     if (slice_empty(c->pod_name) && gethostname(c->host_name, max - 1) == 0)
         c->pod_name = slice_str(c->host_name);
@@ -138,7 +153,8 @@ static enum status check_cluster(struct controller_config *c, struct error *e)
         return error_set(e, ERR_INVALID,
                          "--webhook, --issuer-secret: expected the name of an "
                          "object");
-    return OK;
+    return slice_empty(c->issuer_secret) ? controller_root_rules(c, &rules, e)
+                                         : OK;
 }
 
 static enum status check(struct controller_config *c, struct error *e)

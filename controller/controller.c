@@ -14,6 +14,7 @@
 #include "controller/admin.h"
 #include "controller/cluster.h"
 #include "controller/identity/ca_store.h"
+#include "controller/identity/root_state.h"
 #include "controller/identity/serving.h"
 #include "controller/identity/state_file.h"
 #include "controller/live/proxies_json.h"
@@ -39,6 +40,7 @@ struct controller {
     struct loop loop;
     struct signals *signals;
     struct authority *authority; /* NULL: not known yet, in a cluster */
+    struct text roots;           /* marks of those that are trusted */
     struct registry *registry;
     struct kube *kube;       /* NULL: no API server, a folder */
     struct cluster *cluster; /* NULL: local mode */
@@ -52,6 +54,7 @@ struct controller {
     struct timer renew, drain, retire;
     int64_t serving_not_after, renew_at; /* seconds since 1970 */
     bool draining;
+    bool unsure;    /* of the issuer: its Secret is not heard of */
     enum status rc; /* of what failed after the start */
     struct error *e;
 };
@@ -300,17 +303,36 @@ static const struct source_events source_events = {on_put, on_gone, on_synced};
 
 /* --- the issuer of a cluster --- */
 
+/* A proxy that is told of no bundle keeps the one that it has. */
+static void tell_bundle(struct controller *c)
+{
+    c->resolve.bundle = c->unsure ? SLICE_NONE : authority_bundle(c->authority);
+    text_clear(&c->roots);
+    root_marks(c->resolve.bundle, &c->roots);
+    c->resolve.roots = text_slice(&c->roots);
+    publisher_touch(c->publisher, TOPIC_BUNDLE);
+}
+
 /* Tells everybody what we sign with and whom to trust. */
 static void authority_changed(struct controller *c)
 {
     c->issuer.authority = c->authority;
-    c->resolve.bundle = authority_bundle(c->authority);
+    tell_bundle(c);
     cluster_set_authority(c->cluster, c->authority);
-    publisher_touch(c->publisher, TOPIC_BUNDLE);
+    c->renew_at = 0; /* also if it fails now */
     if (c->api)
         renew(c);
     else
         serve(c);
+}
+
+static void on_sure(void *owner, bool sure)
+{
+    struct controller *c = owner;
+
+    c->unsure = !sure;
+    if (!c->draining && c->authority)
+        tell_bundle(c);
 }
 
 /* Certificates under the roots before stay good until they end. */
@@ -318,12 +340,13 @@ static void keep_roots(struct controller *c, struct authority *a,
                        const struct authority *old)
 {
     int64_t most = c->config->cert_life + c->config->cert_life / 4;
+    size_t own = authority_bundle(a).len;
     struct error e;
 
     if (authority_keep(a, authority_bundle(old), &e)) {
         log_error(&log_, "the roots before are trusted no longer",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
-    } else if (!slice_eq(authority_bundle(a), authority_bundle(old))) {
+    } else if (authority_bundle(a).len > own) {
         log_warn(&log_, "another root: the one before is trusted for a while",
                  "%s", "");
     }
@@ -338,7 +361,7 @@ static void on_retire(struct timer *t)
         authority_changed(c);
 }
 
-static void on_authority(void *owner, struct authority *a)
+static void on_authority(void *owner, struct authority *a, bool ended)
 {
     struct controller *c = owner;
     struct authority *old = c->authority;
@@ -350,7 +373,7 @@ static void on_authority(void *owner, struct authority *a)
     }
     clock_format_rfc3339(authority_not_after(a), until);
     log_info(&log_, "issuer in force", "until=%s", until);
-    if (old)
+    if (old && !ended)
         keep_roots(c, a, old);
     c->authority = a;
     authority_changed(c);
@@ -459,6 +482,7 @@ static void prepare(struct controller *c)
     timer_init(&c->renew, on_renew);
     timer_init(&c->drain, on_drain);
     timer_init(&c->retire, on_retire);
+    text_init(&c->roots, ROOT_MARKS_MAX);
 }
 
 static enum status start_kube(struct controller *c, struct error *e)
@@ -479,7 +503,7 @@ static enum status start_kube(struct controller *c, struct error *e)
 
 static enum status start_cluster(struct controller *c, struct error *e)
 {
-    static const struct cluster_events events = {on_authority};
+    static const struct cluster_events events = {on_authority, on_sure};
     struct cluster_options opt = {
         .config = c->config,
         .loop = &c->loop,
@@ -567,5 +591,6 @@ out:
     controller_metrics_free(c.metrics);
     registry_free(c.registry);
     authority_free(c.authority);
+    text_fini(&c.roots);
     return rc;
 }

@@ -11,7 +11,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct resolve_settings settings = {
-    SLICE_INIT("cluster.local"), SLICE_INIT("PEM"), MTLS_PERMISSIVE};
+    .trust_domain = SLICE_INIT("cluster.local"),
+    .bundle = SLICE_INIT("PEM"),
+    .default_mtls = MTLS_PERMISSIVE,
+};
 
 static void check(bool ok)
 {

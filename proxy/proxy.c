@@ -301,22 +301,19 @@ static enum status start_health(struct proxy *p, struct error *e)
 
 /* ---- start ---- */
 
-/* The file may be missing, as an optional mount is, when there is the other. */
+/* The file, if it is there, alone: it follows the roots in force, the text is of
+ * when the pod was made, and must not bring back a root that has gone since. A file
+ * may be missing, as an optional mount is. */
 static enum status read_bundle(struct proxy *p, struct error *e)
 {
-    slice pem = p->config->bundle_pem, file = SLICE_NONE;
-    struct text both;
-    size_t len;
+    slice pem = p->config->bundle_pem;
     enum status rc = OK;
     if (p->config->bundle.len)
-        rc = file_read(p->config->bundle, BUNDLE_MAX, &file, e);
-    if (rc && slice_empty(pem))
+        rc = file_read(p->config->bundle, BUNDLE_MAX, &p->bundle, e);
+    if (!slice_empty(p->bundle) || (rc && slice_empty(pem)))
         return rc;
-    text_init(&both, 2 * BUNDLE_MAX);
-    text_printf(&both, "%.*s\n%.*s\n", FMT(file), FMT(pem));
-    mem_free((void *)(uintptr_t)file.ptr);
-    char *all = text_take(&both, &len);
-    p->bundle = slice_of(all, len);
+    mem_free((void *)(uintptr_t)p->bundle.ptr);
+    p->bundle = slice_str(mem_str(pem));
     return OK;
 }
 

@@ -245,6 +245,20 @@ size_t bundle_writer_behind(const struct bundle_writer *b)
     return writes_waiting(b->writes);
 }
 
+bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh)
+{
+    const struct record *r;
+    size_t i = 0;
+
+    if (!b->leading || !b->bundle || !kube_watch_synced(b->maps) ||
+        kube_watch_heard(b->maps) < fresh)
+        return false;
+    while (registry_next(b->registry, RECORD_NAMESPACE, &i, &r))
+        if (wanted(b, r->name) && !right(b, r->name))
+            return false;
+    return true;
+}
+
 static void bundle_writer_free(struct reap *r)
 {
     struct bundle_writer *b = CONTAINER_OF(r, struct bundle_writer, reap);

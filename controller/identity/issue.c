@@ -5,9 +5,6 @@
 
 #include "lib/base/clock.h"
 
-/* Clocks of nodes differ a little: a certificate is valid slightly before. */
-enum { BACKDATE = 60 };
-
 bool pod_proof_parse(slice text, slice *ns, slice *pod, slice *uid)
 {
     slice rest;
@@ -105,7 +102,7 @@ enum status issue_grant(const struct issue_rules *rules, const struct proof *p,
     if (slice_to_cstr(p->name, out->name_text, sizeof out->name_text))
         return error_set(e, ERR_DENIED, "the name is too long");
     out->name = slice_str(out->name_text);
-    out->not_before = now - BACKDATE;
+    out->not_before = now - ISSUE_BACKDATE;
     out->not_after = now + rules->life;
     out->renew_at = now + rules->life / 2;
     return OK;

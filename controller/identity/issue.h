@@ -21,6 +21,10 @@ struct proof {
     int64_t not_after; /* of the token or certificate, seconds since 1970 */
 };
 
+/* Clocks of nodes differ a little: a certificate is valid from so many seconds
+ * before it was issued. */
+enum { ISSUE_BACKDATE = 60 };
+
 struct issue_rules {
     slice trust_domain;
     int64_t life;              /* of a certificate, seconds */

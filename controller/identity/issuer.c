@@ -68,6 +68,13 @@ static enum status sign(const struct issuer *i, slice public_der,
     return rc;
 }
 
+static enum status check_sure(const struct issuer *i, struct error *e)
+{
+    if (i->authority && (!i->may_sign || i->may_sign(i->arg)))
+        return OK;
+    return error_set(e, ERR_AGAIN, "this controller is not sure of the issuer");
+}
+
 static enum status take_rate(struct issue_job *j, struct error *e)
 {
     if (issue_rate_take(&j->issuer->rate, j->now))
@@ -86,6 +93,9 @@ static void grant(struct issue_job *j, const struct proof *p)
                                  &is.grant, &e);
     char *chain;
 
+    /* The review took a while. */
+    if (!rc)
+        rc = check_sure(i, &e);
     /* Only now: strangers' nonsense must not keep others from theirs. */
     if (!rc)
         rc = take_rate(j, &e);
@@ -232,6 +242,9 @@ void issuer_begin(struct issuer *i, struct issue_job *j,
                   const struct tls_peer *peer, int64_t now, int64_t date,
                   issue_done_fn *done)
 {
+    struct error e;
+    enum status rc;
+
     *j = (struct issue_job){
         .issuer = i,
         .req = *req,
@@ -239,11 +252,9 @@ void issuer_begin(struct issuer *i, struct issue_job *j,
         .date = date,
         .done = done,
     };
-    if (!i->authority || (i->may_sign && !i->may_sign(i->arg))) {
-        struct error e;
-
-        error_set(&e, ERR_AGAIN, "this controller is not sure of the issuer");
-        finish(j, ERR_AGAIN, NULL, &e);
+    rc = check_sure(i, &e);
+    if (rc) {
+        finish(j, rc, NULL, &e);
     } else if (slice_empty(req->token)) {
         by_certificate(j, peer);
     } else if (i->kube) {

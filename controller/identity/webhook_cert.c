@@ -67,14 +67,19 @@ static int64_t renew_at(const struct webhook_cert *w)
     return to;
 }
 
-static bool cert_right(const struct webhook_cert *w)
+/* Believed by those who know the roots of today. */
+static bool cert_good(const struct webhook_cert *w)
 {
     slice bundle = authority_bundle(w->authority);
     struct error e;
 
-    return w->keyed && today() < renew_at(w) &&
-           slice_eq(slice_str(w->roots), bundle) &&
+    return w->keyed && slice_eq(slice_str(w->roots), bundle) &&
            chain_check(slice_str(w->cert), bundle, &e) == OK;
+}
+
+static bool cert_right(const struct webhook_cert *w)
+{
+    return today() < renew_at(w) && cert_good(w);
 }
 
 static bool bundles_right(const struct webhook_cert *w)
@@ -487,6 +492,15 @@ void webhook_cert_lead(struct webhook_cert *w, bool leading)
         look(w);
     else
         writes_clear(w->writes);
+}
+
+bool webhook_cert_written(const struct webhook_cert *w, int64_t fresh)
+{
+    return w->leading && w->authority && kube_watch_synced(w->secret) &&
+           kube_watch_heard(w->secret) >= fresh &&
+           kube_watch_synced(w->webhook) &&
+           kube_watch_heard(w->webhook) >= fresh && cert_good(w) &&
+           (!w->bundles || bundles_right(w));
 }
 
 static void webhook_cert_free(struct reap *r)

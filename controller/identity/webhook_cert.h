@@ -28,6 +28,9 @@ CHECKED enum status webhook_cert_start(struct webhook_cert **out,
 /* Borrowed until the next call. */
 void webhook_cert_set(struct webhook_cert *w, const struct authority *a);
 void webhook_cert_lead(struct webhook_cert *w, bool leading);
+/* Both are what they should be, and the API server has said so since `fresh`
+ * (monotonic ns). */
+bool webhook_cert_written(const struct webhook_cert *w, int64_t fresh);
 /* NULL is ignored. */
 void webhook_cert_close(struct webhook_cert *w);
 

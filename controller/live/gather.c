@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/live/gather.h"
 
+#include "controller/identity/root_state.h"
 #include "controller/live/replica_wire.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -79,7 +80,41 @@ void gather_leave(struct replica *r)
     proxies_forget(r->gather->proxies, r->number);
     list_remove(&r->node);
     text_fini(&r->line);
+    mem_free(r->pod);
+    mem_free(r->roots);
+    r->pod = r->roots = NULL;
     r->gather = NULL;
+}
+
+size_t gather_behind(const struct gather *g, slice mark)
+{
+    size_t n = 0;
+
+    LIST_EACH(node, &g->replicas) {
+        const struct replica *r = CONTAINER_OF(node, struct replica, node);
+
+        n += !root_marked(slice_str(r->roots), mark);
+    }
+    return n;
+}
+
+bool gather_hears(const struct gather *g, slice pod)
+{
+    LIST_EACH(node, &g->replicas) {
+        const struct replica *r = CONTAINER_OF(node, struct replica, node);
+
+        if (slice_eq(slice_str(r->pod), pod))
+            return true;
+    }
+    return false;
+}
+
+static void take_self(struct replica *r, const struct proxy_state *s)
+{
+    mem_free(r->pod);
+    mem_free(r->roots);
+    r->pod = mem_str(s->pod);
+    r->roots = mem_str(s->roots);
 }
 
 static enum status take_line(struct replica *r, slice line, struct error *e)
@@ -93,6 +128,8 @@ static enum status take_line(struct replica *r, slice line, struct error *e)
         proxies_put(p, r->number, &m.state);
     if (!rc && m.type == REPLICA_GONE)
         proxies_del(p, r->number, key_name(buf, m.state.ns, m.state.pod));
+    if (!rc && m.type == REPLICA_HEARTBEAT)
+        take_self(r, &m.state);
     replica_msg_fini(&m);
     return rc;
 }

@@ -19,7 +19,8 @@ struct replica {
     struct list node;
     struct gather *gather;
     unsigned number;
-    struct text line; /* an incomplete one */
+    struct text line;  /* an incomplete one */
+    char *pod, *roots; /* its own, see replica_wire.h; NULL: it did not say */
     int64_t heard;
     /* It was silent for too long: end the transport, which leaves. */
     void (*on_silent)(struct replica *r);
@@ -37,5 +38,9 @@ CHECKED enum status gather_input(struct replica *r, slice bytes,
 /* Forgets what it said. Idempotent. */
 void gather_leave(struct replica *r);
 size_t gather_replicas(const struct gather *g);
+/* Those that tell us, but not that they trust the root with this mark. */
+size_t gather_behind(const struct gather *g, slice mark);
+/* Does the replica in this pod tell us? */
+bool gather_hears(const struct gather *g, slice pod);
 
 #endif

@@ -38,6 +38,7 @@ struct messenger {
     struct loop *loop;
     const struct proxies *proxies;
     char *expect;
+    char *pod, *roots; /* our own; marks of those that we trust */
     struct tls_settings *tls;
     struct http_limits limits;
     struct address leader;
@@ -153,6 +154,15 @@ static void touch_all(struct messenger *r)
         messenger_touch(r, key_name(buf, s->ns, s->pod));
 }
 
+static void beat(struct messenger *r, int64_t now)
+{
+    const struct proxy_state self = {.pod = slice_str(r->pod),
+                                     .roots = slice_str(r->roots)};
+
+    r->beat_at = now + REPLICA_BEAT;
+    send_line(r, REPLICA_HEARTBEAT, &self);
+}
+
 static void tick(struct messenger *r)
 {
     int64_t now = loop_now(r->loop);
@@ -162,8 +172,7 @@ static void tick(struct messenger *r)
         return;
     }
     if (now >= r->beat_at) {
-        r->beat_at = now + REPLICA_BEAT;
-        send_line(r, REPLICA_HEARTBEAT, NULL);
+        beat(r, now);
     }
     flush_dirty(r);
     if (r->state == TELLING)
@@ -319,18 +328,28 @@ static void connect_to_leader(struct messenger *r)
 /* --- for the owner --- */
 
 struct messenger *messenger_new(struct loop *l, const struct proxies *p,
-                                slice expect)
+                                slice expect, slice pod)
 {
     struct messenger *r = MEM_NEW(struct messenger);
 
     r->loop = l;
     r->proxies = p;
     r->expect = mem_str(expect);
+    r->pod = mem_str(pod);
+    r->roots = mem_str(SLICE_NONE);
     r->limits = http_limits_default;
     r->backoff = BACKOFF_FIRST;
     map_init(&r->dirty);
     timer_init(&r->timer, on_timer);
     return r;
+}
+
+void messenger_set_roots(struct messenger *r, slice roots)
+{
+    mem_free(r->roots);
+    r->roots = mem_str(roots);
+    if (r->state == TELLING)
+        beat(r, loop_now(r->loop));
 }
 
 void messenger_set_tls(struct messenger *r, struct tls_settings *tls)
@@ -373,6 +392,8 @@ static void messenger_free(struct reap *reap)
     map_fini(&r->dirty);
     tls_settings_unref(r->tls);
     mem_free(r->expect);
+    mem_free(r->pod);
+    mem_free(r->roots);
     mem_free(r);
 }
 

@@ -12,9 +12,12 @@
 
 struct messenger;
 
-/* Borrows `p`. `expect`: the controllers' own name; copied. */
+/* Borrows `p`. `expect`: the controllers' own name, `pod`: ours; copied. */
 struct messenger *messenger_new(struct loop *l, const struct proxies *p,
-                                slice expect);
+                                slice expect, slice pod);
+/* Marks of the roots that we trust (root_state.h; copied): the leader is told at
+ * once. */
+void messenger_set_roots(struct messenger *r, slice roots);
 /* The certificate to show (shares); again when it was renewed. */
 void messenger_set_tls(struct messenger *r, struct tls_settings *tls);
 /* Where the leader is; NULL: nobody leads, or we do. */

@@ -42,12 +42,13 @@ struct proxies {
 
 /* --- states --- */
 
-enum { NAMES = 8, SLICES = NAMES + WIRE_SILENT_MAX };
+enum { NAMES = 9, SLICES = NAMES + WIRE_SILENT_MAX };
 
 static slice *slice_at(struct proxy_state *s, unsigned i)
 {
-    slice *const at[NAMES] = {&s->ns,     &s->pod,  &s->uid,     &s->identity,
-                              &s->config, &s->mtls, &s->version, &s->problem};
+    slice *const at[NAMES] = {&s->ns,       &s->pod,     &s->uid,
+                              &s->identity, &s->config,  &s->mtls,
+                              &s->roots,    &s->version, &s->problem};
 
     return i < NAMES ? at[i] : &s->silent[i - NAMES].service;
 }
@@ -62,7 +63,8 @@ static bool state_eq(struct proxy_state *a, struct proxy_state *b)
     for (unsigned i = 0; i < NAMES; i++)
         if (!slice_eq(*slice_at(a, i), *slice_at(b, i)))
             return false;
-    return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after;
+    return a->in_sync == b->in_sync && a->cert_not_after == b->cert_not_after &&
+           a->cert_issued == b->cert_issued;
 }
 
 static bool silent_eq(const struct proxy_state *a, const struct proxy_state *b)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/live/replica_wire.h"
 
+#include "controller/identity/root_state.h"
 #include "lib/json/json_write.h"
 #include "lib/mesh/identity.h"
 #include "lib/mesh/silent.h"
@@ -17,6 +18,7 @@ static const struct {
         {"version", offsetof(struct proxy_state, version)},
         {"config", offsetof(struct proxy_state, config)},
         {"mtls", offsetof(struct proxy_state, mtls)},
+        {"roots", offsetof(struct proxy_state, roots)},
         {"problem", offsetof(struct proxy_state, problem)},
 },
   numbers[] = {
@@ -38,6 +40,7 @@ static void write_state(const struct proxy_state *s, struct json_write *w)
             w, texts[i].name,
             *(const slice *)(const void *)((const char *)s + texts[i].at));
     json_member_bool(w, "inSync", s->in_sync);
+    json_member_int(w, "certIssued", s->cert_issued);
     json_member_int(w, "certExpires", s->cert_not_after);
     for (size_t i = 0; i < NUMBERS; i++)
         json_member_u64(
@@ -59,10 +62,11 @@ void replica_encode(enum replica_type type, const struct proxy_state *s,
     json_write_init(&w, out);
     json_write_object(&w);
     json_member_string(&w, "type", slice_str(names[type]));
-    if (type != REPLICA_HEARTBEAT) {
+    if (type != REPLICA_HEARTBEAT)
         json_member_string(&w, "namespace", s->ns);
-        json_member_string(&w, "pod", s->pod);
-    }
+    json_member_text(&w, "pod", s->pod);
+    if (type == REPLICA_HEARTBEAT)
+        json_member_text(&w, "roots", s->roots);
     if (type == REPLICA_PROXY)
         write_state(s, &w);
     json_write_object_end(&w);
@@ -89,6 +93,9 @@ static enum status read_state(struct json v, struct proxy_state *s,
     if (!rc)
         rc = json_opt_int(v, "certExpires", 0, JSON_WHOLE_MAX,
                           &s->cert_not_after, e);
+    if (!rc)
+        rc = json_opt_int(v, "certIssued", 0, JSON_WHOLE_MAX, &s->cert_issued,
+                          e);
     for (size_t i = 0; i < TEXTS && !rc; i++)
         rc = json_opt_string(v, texts[i].name,
                              (slice *)(void *)((char *)s + texts[i].at), e);
@@ -97,6 +104,19 @@ static enum status read_state(struct json v, struct proxy_state *s,
                           (uint64_t *)(void *)((char *)s + numbers[i].at), e);
     if (!rc)
         rc = silent_read(v, s->silent, WIRE_SILENT_MAX, &s->silent_len, e);
+    return rc;
+}
+
+/* Earlier versions say neither. */
+static enum status read_self(struct json v, struct proxy_state *s,
+                             struct error *e)
+{
+    enum status rc = json_opt_string(v, "pod", &s->pod, e);
+
+    if (!rc)
+        rc = json_opt_string(v, "roots", &s->roots, e);
+    if (!rc && (s->roots.len > ROOT_MARKS_MAX || s->pod.len > NAME_MAX_BYTES))
+        rc = json_error(v, ERR_TOO_BIG, e, "says too much");
     return rc;
 }
 
@@ -124,6 +144,8 @@ enum status replica_decode(slice line, struct replica_msg *out, struct error *e)
         rc = read_names(v, &out->state, e);
     if (!rc && out->type == REPLICA_PROXY)
         rc = read_state(v, &out->state, e);
+    if (!rc && out->type == REPLICA_HEARTBEAT)
+        rc = read_self(v, &out->state, e);
     return rc;
 }
 

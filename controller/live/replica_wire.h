@@ -10,10 +10,11 @@
 enum { REPLICA_LINE_MAX = 16 << 10 };
 
 enum replica_type {
-    REPLICA_UNKNOWN, /* of a later version: ignored */
-    REPLICA_PROXY,   /* `state`: a proxy with a session there */
-    REPLICA_GONE,    /* `state.ns` and `state.pod`: it has none any more */
-    REPLICA_HEARTBEAT,
+    REPLICA_UNKNOWN,   /* of a later version: ignored */
+    REPLICA_PROXY,     /* `state`: a proxy with a session there */
+    REPLICA_GONE,      /* `state.ns` and `state.pod`: it has none any more */
+    REPLICA_HEARTBEAT, /* `state.pod`: its own; `state.roots`: it trusts them;
+                          of the leader neither */
 };
 
 struct replica_msg {
@@ -22,7 +23,7 @@ struct replica_msg {
     struct json_doc *doc; /* behind the slices */
 };
 
-/* Appends a line with its newline. */
+/* Appends a line with its newline. `s` is never NULL. */
 void replica_encode(enum replica_type type, const struct proxy_state *s,
                     struct text *out);
 /* One line without its newline. Pair with replica_msg_fini, also on error. */

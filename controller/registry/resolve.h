@@ -10,6 +10,7 @@
 struct resolve_settings {
     slice trust_domain;
     slice bundle; /* PEM of the roots in force */
+    slice roots;  /* their marks, for the tables of the mesh; may be empty */
     enum mtls_mode default_mtls;
 };
 

@@ -43,6 +43,11 @@ void feeds_free(struct feeds *fs)
     mem_free(fs);
 }
 
+const struct resolve_settings *feeds_settings(const struct feeds *fs)
+{
+    return fs->settings;
+}
+
 size_t feeds_count(const struct feeds *fs)
 {
     return fs->by_id.len;

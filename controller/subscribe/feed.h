@@ -38,6 +38,7 @@ struct feeds *feeds_new(const struct registry *r,
 /* All feeds must have been dropped. NULL is ignored. */
 void feeds_free(struct feeds *fs);
 size_t feeds_count(const struct feeds *fs);
+const struct resolve_settings *feeds_settings(const struct feeds *fs);
 
 /* Gives a reference to the feed; made when it is not there yet (copies).
  * ERR_INVALID when there cannot be such a key; a key behind which nothing is

@@ -268,6 +268,7 @@ static bool read_peer(const struct call *c, struct session_peer *out)
         !slice_eq(name.trust_domain, c->api->trust_domain))
         return false;
     out->name = c->peer->name;
+    out->issued = c->peer->not_before + ISSUE_BACKDATE;
     out->not_after = c->peer->not_after;
     out->client.ns = name.ns;
     out->client.service_account = name.service_account;

@@ -54,6 +54,7 @@ static void keep_peer(struct session *s, const struct session_peer *p)
     s->client.service_account = place(&at, c->service_account);
     s->client.pod = place(&at, c->pod);
     s->client.uid = place(&at, c->uid);
+    s->cert_issued = p->issued;
     s->cert_not_after = p->not_after;
 }
 

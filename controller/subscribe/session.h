@@ -26,7 +26,7 @@ extern const struct session_limits session_limits_default;
 struct session_peer {
     slice name; /* spiffe://... */
     struct client client;
-    int64_t not_after; /* seconds since 1970 */
+    int64_t issued, not_after; /* its certificate, seconds since 1970 */
 };
 
 struct session;
@@ -69,9 +69,14 @@ struct proxy_state {
     slice version;      /* of the proxy */
     slice config;       /* hash of the workload view that it has in force */
     slice mtls;         /* "permissive" or "strict": in force there */
-    slice problem;      /* why it refused what it was told; empty: nothing */
+    slice roots;   /* marks of the roots that it trusts (root_state.h); empty:
+                           not known */
+    slice problem; /* why it refused what it was told; empty: nothing */
     bool in_sync;
     int64_t cert_not_after; /* seconds since 1970 */
+    /* Of the certificate that it came with; it may have a later one by now. 0: not
+     * known. */
+    int64_t cert_issued;
     /* Since the proxy started, as it last reported. */
     uint64_t requests, failures, connections, secured, detect_timeouts;
     struct silent silent[WIRE_SILENT_MAX];

@@ -28,13 +28,18 @@ static void workload_state(const struct session *s, struct proxy_state *out)
 {
     const struct subscription *sub = session_find(s, VIEW_WORKLOAD, SLICE(""));
     const struct view *v = sub ? sub->feed->view : NULL;
+    const struct resolve_settings *settings = feeds_settings(s->feeds);
 
     if (!sub)
         return;
     out->config = slice_str(sub->acked);
-    if (v && slice_eq(slice_str(v->hash), out->config))
-        out->mtls = slice_str(v->workload.mtls == MTLS_STRICT ? "strict"
-                                                              : "permissive");
+    if (!v || !slice_eq(slice_str(v->hash), out->config))
+        return;
+    out->mtls = slice_str(v->workload.mtls == MTLS_STRICT ? "strict"
+                                                          : "permissive");
+    /* A bundle that has just changed is in no view yet. */
+    if (slice_eq(v->workload.bundle, settings->bundle))
+        out->roots = settings->roots;
 }
 
 void session_state(const struct session *s, struct proxy_state *out)
@@ -48,6 +53,7 @@ void session_state(const struct session *s, struct proxy_state *out)
         .problem = first_nack(s),
         .in_sync = session_in_sync(s),
         .cert_not_after = s->cert_not_after,
+        .cert_issued = s->cert_issued,
         .requests = s->report.requests,
         .failures = s->report.failures,
         .connections = s->report.connections,

@@ -55,7 +55,7 @@ struct session {
     void *owner;
     char *name, *names; /* memory of the peer's name and of `client` */
     struct client client;
-    int64_t cert_not_after;
+    int64_t cert_issued, cert_not_after;
     unsigned state;  /* enum session_state */
     struct map subs; /* "kind key" -> subscription */
     uint32_t asked;

@@ -122,8 +122,8 @@ static void on_absent(void *owner, bool absent)
                   "path=%s", kw->row->path);
 }
 
-static const struct kube_watch_events watch_events = {on_object, on_gone,
-                                                      on_synced, on_absent};
+static const struct kube_watch_events watch_events = {
+    on_object, on_gone, on_synced, on_absent, NULL};
 
 /* --- life --- */
 

@@ -65,3 +65,40 @@ void clock_format_rfc3339(int64_t seconds, char out[21])
     put(out + 14, 2, rest / 60 % 60);
     put(out + 17, 2, rest % 60);
 }
+
+static bool take(slice text, size_t at, unsigned digits, int64_t least,
+                 int64_t most, int64_t *out)
+{
+    *out = 0;
+    for (size_t i = at; i < at + digits; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        *out = *out * 10 + (text.ptr[i] - '0');
+    }
+    return *out >= least && *out <= most;
+}
+
+/* What is no date (February 30) does not come back as it was. */
+enum status clock_parse_rfc3339(slice text, int64_t *seconds)
+{
+    int64_t year, month, day, hour, minute, second, days;
+    char again[21];
+
+    if (text.len != 20 || !take(text, 0, 4, 0, 9999, &year) ||
+        !take(text, 5, 2, 1, 12, &month) || !take(text, 8, 2, 1, 31, &day) ||
+        !take(text, 11, 2, 0, 23, &hour) ||
+        !take(text, 14, 2, 0, 59, &minute) ||
+        !take(text, 17, 2, 0, 59, &second))
+        return ERR_INVALID;
+    year += 400 - (month < 3); /* from March, never negative */
+    month = month < 3 ? month + 9 : month - 3;
+    days = year * 365 + year / 4 - year / 100 + year / 400 +
+           (153 * month + 2) / 5 + day - 1;
+    days -= 719468 + 146097; /* March 1 of the year -400 to 1970 */
+    days = days * 86400 + hour * 3600 + minute * 60 + second;
+    clock_format_rfc3339(days, again);
+    if (!slice_eq(slice_str(again), text))
+        return ERR_INVALID;
+    *seconds = days;
+    return OK;
+}

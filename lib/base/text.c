@@ -14,10 +14,35 @@ void text_init(struct text *t, size_t limit)
     *t = (struct text){.limit = limit};
 }
 
+void text_init_secret(struct text *t, size_t limit)
+{
+    *t = (struct text){.limit = limit, .secret = true};
+}
+
+static void let_go(const struct text *t)
+{
+    if (t->secret && t->ptr)
+        mem_wipe_free(t->ptr, t->cap);
+    else
+        mem_free(t->ptr);
+}
+
 void text_fini(struct text *t)
 {
-    mem_free(t->ptr);
-    *t = (struct text){.limit = t->limit};
+    let_go(t);
+    *t = (struct text){.limit = t->limit, .secret = t->secret};
+}
+
+static char *grown(const struct text *t, size_t cap)
+{
+    char *ptr;
+
+    if (!t->secret || !t->ptr)
+        return mem_resize(t->ptr, cap);
+    ptr = mem_alloc(cap);
+    memcpy(ptr, t->ptr, t->len);
+    let_go(t);
+    return ptr;
 }
 
 /* Makes room for `more` bytes, or for those that fit; returns how many. */
@@ -34,7 +59,7 @@ static size_t reserve(struct text *t, size_t more)
     cap = t->cap ? t->cap * 2 : 64;
     if (cap < t->len + more + 1)
         cap = t->len + more + 1;
-    t->ptr = mem_resize(t->ptr, cap);
+    t->ptr = grown(t, cap);
     t->cap = cap;
     return more;
 }
@@ -167,6 +192,6 @@ char *text_take(struct text *t, size_t *len)
 
     ptr[t->len] = 0;
     *len = t->len;
-    *t = (struct text){.limit = t->limit};
+    *t = (struct text){.limit = t->limit, .secret = t->secret};
     return ptr;
 }

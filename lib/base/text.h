@@ -10,10 +10,13 @@ struct text {
     char *ptr;
     size_t len, cap, limit;
     bool failed;
+    bool secret; /* memory is wiped before it is let go */
 };
 
 /* No memory is taken until the first byte. */
 void text_init(struct text *t, size_t limit);
+/* Of a key or token: what it held is nowhere any more when it grows or ends. */
+void text_init_secret(struct text *t, size_t limit);
 void text_fini(struct text *t);
 void text_add(struct text *t, slice s);
 void text_add_char(struct text *t, char c);

@@ -113,7 +113,8 @@ static void tell_object(struct kube_watch *w, slice ns, slice name,
     w->ev->on_object(w->owner, object);
 }
 
-static void tell_gone(struct kube_watch *w, slice ns, slice name)
+static void tell_gone(struct kube_watch *w, slice ns, slice name,
+                      struct json object)
 {
     struct text buf;
     void *known;
@@ -121,7 +122,9 @@ static void tell_gone(struct kube_watch *w, slice ns, slice name)
     text_init(&buf, 2048);
     known = map_del(&w->names, name_key(&buf, ns, name));
     text_fini(&buf);
-    if (known)
+    if (known && w->ev->on_deleted)
+        w->ev->on_deleted(w->owner, object);
+    if (known && w->state != WATCH_ENDED)
         w->ev->on_gone(w->owner, ns, name);
 }
 
@@ -306,7 +309,7 @@ static void on_event(struct kube_watch *w, const struct watch_event *ev)
     if (ev->type == WATCH_PUT)
         tell_object(w, ev->ns, ev->name, ev->object);
     else
-        tell_gone(w, ev->ns, ev->name);
+        tell_gone(w, ev->ns, ev->name, ev->object);
 }
 
 static void on_line(struct kube_watch *w, slice line)

@@ -27,6 +27,9 @@ struct kube_watch_events {
      * exists now. While absent it counts as synced and empty, and is looked for
      * every 30 s. May be NULL. */
     void (*on_absent)(void *owner, bool absent);
+    /* Before on_gone, when its end was seen and not only that it is not there any
+     * more: as it was at last. Borrowed for the call. May be NULL. */
+    void (*on_deleted)(void *owner, struct json obj);
 };
 
 struct kube_watch_options {

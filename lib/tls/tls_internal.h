@@ -19,7 +19,7 @@ struct tls_verify {
 
     struct arena arena;    /* holds what follows */
     slice name, extension; /* see struct tls_peer */
-    int64_t not_after;
+    int64_t not_before, not_after;
     const char *reason; /* constant phrase, NULL while nothing went wrong */
 };
 
@@ -30,7 +30,7 @@ struct tls_verify {
 void tls_verify_attach(SSL *ssl, struct tls_verify *v);
 /* After the handshake, also of a resumed session: checks the peer certificate,
  * the name and the date (again), and that ALPN agreed when it must; fills name,
- * extension, not_after. ERR_TLS with the reason in `v`: no byte of this
+ * extension, the dates. ERR_TLS with the reason in `v`: no byte of this
  * connection may be used; the session is dropped. */
 CHECKED enum status tls_verify_finish(SSL *ssl, struct tls_verify *v);
 /* Frees the arena: name and extension are gone. */

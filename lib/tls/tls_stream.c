@@ -205,6 +205,7 @@ static void handshake_done(struct tls_stream *t)
     SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
     t->peer.name = t->verify.name;
     t->peer.extension = t->verify.extension;
+    t->peer.not_before = t->verify.not_before;
     t->peer.not_after = t->verify.not_after;
     t->peer.alpn = slice_of(alpn, alpn_len);
     t->peer.resumed = SSL_session_reused(t->ssl) != 0;

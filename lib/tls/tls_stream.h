@@ -9,10 +9,11 @@
 
 /* Who TLS says the other end is. */
 struct tls_peer {
-    slice name;        /* its one SPIFFE URI; empty: it showed no certificate */
-    slice extension;   /* value of the private pod extension; may be empty */
-    int64_t not_after; /* seconds since 1970; 0 without certificate */
-    slice alpn;        /* agreed protocol, may be empty */
+    slice name;      /* its one SPIFFE URI; empty: it showed no certificate */
+    slice extension; /* value of the private pod extension; may be empty */
+    int64_t not_before,
+        not_after; /* seconds since 1970; 0 without certificate */
+    slice alpn;    /* agreed protocol, may be empty */
     bool resumed;
     char group[32]; /* key exchange, for logs: "X25519" */
 };

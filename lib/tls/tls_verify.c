@@ -36,7 +36,7 @@ void tls_verify_attach(SSL *ssl, struct tls_verify *v)
     if (v) {
         arena_init(&v->arena, ARENA_LIMIT);
         v->name = v->extension = SLICE_NONE;
-        v->not_after = 0;
+        v->not_before = v->not_after = 0;
         v->reason = NULL;
     }
     /* On failure nothing is attached, and every peer is refused. */
@@ -54,7 +54,7 @@ static enum status refuse(struct tls_verify *v, const char *reason)
 {
     v->reason = reason;
     tls_verify_fini(v);
-    v->not_after = 0;
+    v->not_before = v->not_after = 0;
     return ERR_TLS;
 }
 
@@ -74,7 +74,8 @@ static enum status judge(X509 *leaf, const struct tls_rules *rules,
         return refuse(v, "wrong trust domain");
     if (verify_pod_extension(leaf, &v->arena, &v->extension))
         return refuse(v, "pod extension is not valid");
-    if (!pem_date(X509_get0_notAfter(leaf), &v->not_after))
+    if (!pem_date(X509_get0_notBefore(leaf), &v->not_before) ||
+        !pem_date(X509_get0_notAfter(leaf), &v->not_after))
         return refuse(v, "bad certificate");
     return OK;
 }

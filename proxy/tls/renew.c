@@ -45,6 +45,7 @@ struct renew {
     struct http_limits limits;
     struct timer timer; /* when to ask; while asking, when to give up */
     char *bundle;       /* roots in force, PEM */
+    char *told;         /* roots that the session told of last; NULL: none */
     char *chain, *key;  /* in force, PEM, or NULL */
     struct controllers_pick pick;
     int64_t backoff;
@@ -130,8 +131,9 @@ static void arm(struct renew *r)
     timer_set(&r->loop->timers, &r->timer, loop_now(r->loop) + wait);
 }
 
+/* Takes the bundle. */
 static void in_force(struct renew *r, const struct certificate_answer *a,
-                     struct tls_identity *id)
+                     char *bundle, struct tls_identity *id)
 {
     char until[21];
     int64_t now = date_now(), left = a->renew_at - now;
@@ -149,10 +151,8 @@ static void in_force(struct renew *r, const struct certificate_answer *a,
     r->new_key = NULL; /* moved */
     mem_free(r->chain);
     r->chain = mem_str(a->chain);
-    if (a->bundle.len) {
-        mem_free(r->bundle);
-        r->bundle = mem_str(a->bundle);
-    }
+    mem_free(r->bundle);
+    r->bundle = bundle;
     clock_format_rfc3339(tls_identity_not_after(id), until);
     log_info(&r->log, "certificate in force", "name=%.*s until=%s",
              FMT(tls_identity_name(id)), until);
@@ -161,23 +161,40 @@ static void in_force(struct renew *r, const struct certificate_answer *a,
     identity_set(r->identity, id);
 }
 
+/* Who answers may know less than who told us through the session, and we have
+ * said there that we trust those roots: an answer adds, the session takes away. */
+static enum status merge_bundle(const struct renew *r, slice answered,
+                                char **out, struct error *e)
+{
+    slice pems[] = {slice_str(r->told), answered};
+    if (r->told && answered.len)
+        return certs_merge(pems, 2, out, e);
+    *out = mem_str(answered.len ? answered : slice_str(r->bundle));
+    return OK;
+}
+
 static enum status use_answer(struct renew *r, struct error *e)
 {
     struct certificate_answer a = {0};
     struct tls_identity *id = NULL;
     struct arena arena;
+    char *bundle = NULL;
     arena_init(&arena, 2 * ANSWER_MAX);
     enum status rc = certificate_answer_decode(text_slice(&r->answer), &arena,
                                                &a, e);
     if (!rc)
+        rc = merge_bundle(r, a.bundle, &bundle, e);
+    if (!rc)
         rc = tls_identity_new(&id, a.chain, slice_str(r->new_key),
-                              a.bundle.len ? a.bundle : slice_str(r->bundle),
-                              e);
+                              slice_str(bundle), e);
     if (!rc && tls_identity_not_after(id) <= date_now())
         rc = error_set(e, ERR_INVALID,
                        "it has expired already; are the clocks right?");
-    if (!rc)
-        in_force(r, &a, id);
+    if (!rc) {
+        in_force(r, &a, bundle, id);
+        bundle = NULL; /* moved */
+    }
+    mem_free(bundle);
     tls_identity_unref(id);
     arena_reset(&arena);
     return rc;
@@ -443,6 +460,7 @@ static void free_renew(struct reap *reap)
     mem_free(r->token_file);
     mem_free(r->controller);
     mem_free(r->bundle);
+    mem_free(r->told);
     mem_free(r->chain);
     key_free(&r->key);
     mem_free(r);
@@ -485,13 +503,18 @@ void renew_set_bundle(struct renew *r, slice pem)
 {
     struct tls_identity *id;
     struct error e = {0};
-    if (slice_eq(pem, slice_str(r->bundle)))
+    if (slice_eq(pem, slice_str(r->told)) &&
+        slice_eq(pem, slice_str(r->bundle)))
         return;
     if (check_roots(pem, &e)) {
         log_error(&r->log, "trust bundle refused, the old one stays",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
         return;
     }
+    mem_free(r->told);
+    r->told = mem_str(pem);
+    if (slice_eq(pem, slice_str(r->bundle)))
+        return;
     mem_free(r->bundle);
     r->bundle = mem_str(pem);
     log_info(&r->log, "new trust bundle in force", "");
@@ -505,6 +528,11 @@ void renew_set_bundle(struct renew *r, slice pem)
     }
     identity_set(r->identity, id);
     tls_identity_unref(id);
+}
+
+slice renew_bundle(const struct renew *r)
+{
+    return slice_str(r->bundle);
 }
 
 slice renew_controller(const struct renew *r)

@@ -34,8 +34,11 @@ CHECKED enum status renew_start(struct renew **out, struct loop *l,
                                 const struct renew_options *opt,
                                 struct identity *id, struct error *e);
 /* Roots in force from now on (PEM, copied; from the workload view): the identity
- * is made anew with them. Ignored when unreadable or the same. */
+ * is made anew with them. Later answers may add to them, and not take away. Ignored
+ * when unreadable or the same. */
 void renew_set_bundle(struct renew *r, slice bundle_pem);
+/* Roots in force, PEM. On loan until the next change. */
+slice renew_bundle(const struct renew *r);
 /* spiffe://<trust domain>/tulle/controller. On loan. */
 slice renew_controller(const struct renew *r);
 void renew_close(struct renew *r);

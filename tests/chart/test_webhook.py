@@ -125,6 +125,11 @@ def rights(role):
     return out
 
 
+def test_only_its_own_root_is_the_controllers_to_change(template):
+    own = rights(template().one("Role", "tulle-controller"))
+    assert own["/secrets[tulle-ca]"] == f"{READ} patch"
+
+
 def test_rights(template):
     r = template(values={"identity.issuerSecret": "issuer"})
     assert rights(r.one("ClusterRole", "tulle-controller")) == {

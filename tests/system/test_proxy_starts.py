@@ -5,9 +5,11 @@ import socket
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from mesh import INBOUND
 from pair import NAMESPACE, SERVER_IP
+from peers.authority import Authority
 from peers.http1 import App, ask
 from peers.process import stopped
 from peers.wire import connect
@@ -179,6 +181,27 @@ def test_roots_as_a_setting(pair):
                                       "--bundle-pem", pem))
         p.mesh.await_proxy(start_late(p, "--bundle-pem", pem))
         p.mesh.await_proxy(start_late(p, "--bundle", "", "--bundle-pem", pem))
+
+
+def test_roots_of_the_file_alone(pair, tmp_path):
+    """What was stamped when the pod was made may name a root that has gone."""
+    gone = Authority.stranger().cert.public_bytes(
+        serialization.Encoding.PEM).decode()
+    file = tmp_path / "bundle.pem"
+    with App() as app, pair(app) as p:
+        with open(p.mesh.bundle, encoding="ascii") as f:
+            pem = f.read()
+        file.write_text(gone)
+        late = start_late(p, "--bundle", str(file), "--bundle-pem", pem,
+                          "--trust-domain", "cluster.local")
+        wait_until("the controller is not believed", lambda:
+                   "no certificate yet" in late.output(), 20, late.must_run)
+        assert "step=connect" in late.output()
+        late.process.terminate()
+        assert late.process.wait(10) == 0
+        file.write_text("")
+        p.mesh.await_proxy(start_late(p, "--bundle", str(file),
+                                      "--bundle-pem", pem))
 
 
 def test_roots_that_are_none(binaries, tmp_path):

@@ -48,7 +48,7 @@ class Authority:
         self.cert, self.key, self.above = cert, key, list(above)
 
     @classmethod
-    def stranger(cls, called=None):
+    def stranger(cls, age=HOUR, left=HOUR, name_in_san=None, called=None):
         """`called`: the name of another authority that it takes."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -57,13 +57,15 @@ class Authority:
                 .subject_name(name).issuer_name(name)
                 .public_key(key.public_key())
                 .serial_number(x509.random_serial_number())
-                .not_valid_before(now - HOUR).not_valid_after(now + HOUR)
+                .not_valid_before(now - age).not_valid_after(now + left)
                 .add_extension(x509.BasicConstraints(True, None), True)
                 .add_extension(_usage(False, True), True)
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(
-                    key.public_key()), False)
-                .sign(key, hashes.SHA256()))
-        return cls(cert, key)
+                    key.public_key()), False))
+        if name_in_san:
+            cert = cert.add_extension(x509.SubjectAlternativeName(
+                [uri(name_in_san)]), False)
+        return cls(cert.sign(key, hashes.SHA256()), key)
 
     @classmethod
     def of_mesh(cls, state):

@@ -95,9 +95,29 @@ static void escapes_json(void **state)
     json_is(SLICE("\xc3(\""), BAD "(\\\"");
 }
 
+/* What a key was in is wiped: when it grows, too, it is another block. */
+static void a_secret_grows(void **state)
+{
+    struct text t;
+
+    (void)state;
+    text_init_secret(&t, 1000);
+    text_fini(&t);
+    for (int i = 0; i < 100; i++)
+        text_printf(&t, "%04d ", i);
+    assert_true(t.secret);
+    assert_int_equal(t.len, 500);
+    assert_memory_equal(t.ptr, "0000 0001 ", 10);
+    assert_memory_equal(t.ptr + 495, "0099 ", 5);
+    text_fini(&t);
+    assert_true(t.secret);
+    assert_null(t.ptr);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_secret_grows),
         cmocka_unit_test(grows),
         cmocka_unit_test(stops_at_the_limit),
         cmocka_unit_test(escapes_json),

@@ -50,6 +50,9 @@ static void bad_values_are_named(void **state)
         {"--default-mtls", "off", NULL},
         {"--cert-life", "1s", NULL},
         {"--cert-life", "soon", NULL},
+        {"--root-deadline", "1m", "--kubernetes", NULL},
+        {"--stale-after", "24h", "--kubernetes", NULL},
+        {"--root-life", "269h", "--kubernetes", NULL},
         {"--issue-rate", "0", NULL},
         {"--max-subscriptions", "0", NULL},
         {"--no-such-setting", "1", NULL},
@@ -67,6 +70,32 @@ static void bad_values_are_named(void **state)
         if (!strstr(e.text, rows[i][0] + 2))
             fail_msg("'%s' does not name %s", e.text, rows[i][0]);
     }
+}
+
+/* A fifth of a root's life must be enough to change it; nobody changes the root of
+ * a folder, or somebody else's. */
+static void a_root_lives_long_enough_to_be_changed(void **state)
+{
+    static const char *const good[][ARGS] = {
+        {"--kubernetes", "--root-life", "270h"},
+        {"--source", "x", "--root-life", "25h"},
+        {"--kubernetes", "--root-life", "25h", "--issuer-secret", "mine"},
+        {"--kubernetes", "--root-life=280s", "--root-deadline=30s",
+         "--cert-life=10s", "--stale-after=16s", "--root-settle=1s"},
+    };
+    struct controller_config c;
+    struct root_rules rules;
+    struct error e = {""};
+    bool help;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (load(&c, &help, &e, good[i]))
+            fail_msg("%zu: %s", i, e.text);
+    assert_int_equal(load(&c, &help, &e, good[0]), OK);
+    assert_int_equal(controller_root_rules(&c, &rules, &e), OK);
+    assert_int_equal(rules.settle, 210); /* three minutes, and a sixth */
+    assert_int_equal(rules.retire, 30 * 3600);
 }
 
 static void exactly_one_source(void **state)
@@ -116,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_and_flags),
         cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(a_root_lives_long_enough_to_be_changed),
         cmocka_unit_test(exactly_one_source),
         cmocka_unit_test(help_needs_nothing_else),
     };

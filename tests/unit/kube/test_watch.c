@@ -24,6 +24,7 @@ struct seen {
     struct text story; /* "+a -b ! ?" */
     char close_at;     /* the event in which to close; 0: none */
     bool close_kube;
+    unsigned deleted; /* ends that were seen */
 };
 
 static void note(struct seen *s, char what, slice name)
@@ -66,8 +67,21 @@ static void on_absent(void *owner, bool absent)
 {
     note(owner, absent ? '?' : '.', SLICE_NONE);
 }
+/* Always told of the one that is told as gone next. */
+static void on_deleted(void *owner, struct json obj)
+{
+    struct seen *s = owner;
+    struct error e;
+    slice version;
+
+    assert_int_equal(
+        json_string(json_get(obj, "metadata"), "resourceVersion", &version, &e),
+        OK);
+    assert_false(slice_empty(version));
+    s->deleted++;
+}
 static const struct kube_watch_events events = {on_object, on_gone, on_synced,
-                                                on_absent};
+                                                on_absent, on_deleted};
 
 static void seen_init(struct seen *s, api_fn *on_request)
 {
@@ -135,6 +149,7 @@ static void a_streamed_list(void **state)
     TURN_UNTIL(&s.api->t, slice_ends(text_slice(&s.story), SLICE("-b ")));
     /* What was never told is not told to be gone. */
     assert_string_equal(text_cstr(&s.story), "+a +b ! -a +b -b ");
+    assert_int_equal(s.deleted, 2);
     assert_true(kube_watch_synced(s.w));
     assert_true(kube_watch_heard(s.w) > 0);
     assert_int_equal(kube_watch_interruptions(s.w), 1);

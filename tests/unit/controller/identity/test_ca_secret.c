@@ -60,7 +60,9 @@ static void what_is_written_is_read(void **state)
     (void)state;
     text_init(&body, 1 << 20);
     text_init(&told, 1 << 20);
-    ca_secret_encode(ca, SLICE("tulle-system"), SLICE("tulle-ca"), &body);
+    assert_int_equal(ca_secret_encode(ca, SLICE("tulle-system"),
+                                      SLICE("tulle-ca"), &body, &e),
+                     OK);
     assert_false(body.failed);
     assert_int_equal(json_parse(text_slice(&body), &limits, &doc, &e), OK);
     assert_int_equal(json_string(json_root(doc), "type", &said, &e), OK);

@@ -77,6 +77,45 @@ static void lines_in_any_pieces(void **state)
     }
 }
 
+static void says(struct replica *r, const char *line)
+{
+    struct error e;
+
+    if (gather_input(r, slice_str(line), &e))
+        fail_msg("%s", e.text);
+}
+
+/* Who says nothing of roots, as an earlier version, has none of them. */
+static void what_replicas_trust(void **state)
+{
+    const slice mark = SLICE("0123456789abcdef");
+    struct replica one = {0}, other = {0};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    assert_int_equal(gather_behind(r.g, mark), 0);
+    assert_int_equal(gather_join(r.g, &one), OK);
+    assert_int_equal(gather_join(r.g, &other), OK);
+    assert_int_equal(gather_behind(r.g, mark), 2);
+    says(&one, "{\"type\":\"heartbeat\"}\n");
+    assert_int_equal(gather_behind(r.g, mark), 2);
+    assert_false(gather_hears(r.g, SLICE("c-1")));
+    says(&one, "{\"type\":\"heartbeat\",\"pod\":\"c-1\","
+               "\"roots\":\"aaaaaaaaaaaaaaaa,0123456789abcdef\"}\n");
+    says(&other, "{\"type\":\"heartbeat\",\"pod\":\"c-2\","
+                 "\"roots\":\"aaaaaaaaaaaaaaaa\"}\n");
+    assert_int_equal(gather_behind(r.g, mark), 1);
+    assert_true(gather_hears(r.g, SLICE("c-1")));
+    assert_true(gather_hears(r.g, SLICE("c-2")));
+    assert_false(gather_hears(r.g, SLICE("c")));
+    gather_leave(&other);
+    assert_int_equal(gather_behind(r.g, mark), 0);
+    assert_false(gather_hears(r.g, SLICE("c-2")));
+    gather_leave(&one);
+    rig_fini(&r);
+}
+
 static void nonsense_is_refused(void **state)
 {
     static const char *const bad[] = {
@@ -211,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_in_any_pieces),
+        cmocka_unit_test(what_replicas_trust),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(a_line_without_end_is_cut_off),
         cmocka_unit_test(not_too_many),

@@ -123,7 +123,8 @@ static void rig_init(struct rig *r)
     r->gather = gather_new(&r->t.loop, r->known);
     lead_at(r, "127.0.0.1:0");
     r->own = proxies_new(&r->t.loop, r->publisher, on_own, r);
-    r->messenger = messenger_new(&r->t.loop, r->own, CONTROLLER);
+    r->messenger = messenger_new(&r->t.loop, r->own, CONTROLLER,
+                                 SLICE("tulle-controller-b"));
     messenger_set_tls(r->messenger, r->client);
     say(r);
 }
@@ -176,6 +177,25 @@ static void all_then_changes(void **state)
     assert_false(messenger_connected(r.messenger));
     STEP_UNTIL(&r, gather_replicas(r.gather) == 0);
     assert_int_equal(proxies_count(r.known), 0);
+    rig_fini(&r);
+}
+
+static void the_leader_knows_what_it_trusts(void **state)
+{
+    const slice mark = SLICE("0123456789abcdef");
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    messenger_set_roots(r.messenger, SLICE("aaaaaaaaaaaaaaaa"));
+    messenger_to(r.messenger, &r.at);
+    STEP_UNTIL(&r, gather_hears(r.gather, SLICE("tulle-controller-b")));
+    assert_int_equal(gather_behind(r.gather, mark), 1);
+    assert_int_equal(gather_behind(r.gather, SLICE("aaaaaaaaaaaaaaaa")), 0);
+    /* At once, and not with the next beat. */
+    messenger_set_roots(r.messenger, SLICE("aaaaaaaaaaaaaaaa,"
+                                           "0123456789abcdef"));
+    STEP_UNTIL(&r, gather_behind(r.gather, mark) == 0);
     rig_fini(&r);
 }
 
@@ -352,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_then_changes),
+        cmocka_unit_test(the_leader_knows_what_it_trusts),
         cmocka_unit_test(many_flow_through),
         cmocka_unit_test(who_does_not_lead_is_not_told),
         cmocka_unit_test(the_leader_dies_and_another_leads),

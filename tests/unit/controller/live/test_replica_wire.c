@@ -17,9 +17,11 @@ static const struct proxy_state state = {
     .version = SLICE_INIT("0.1.0"),
     .config = SLICE_INIT("abc"),
     .mtls = SLICE_INIT("strict"),
+    .roots = SLICE_INIT("0123456789abcdef,fedcba9876543210"),
     .problem = SLICE_INIT("a \"quoted\"\nword"),
     .in_sync = true,
     .cert_not_after = 1800000000,
+    .cert_issued = 1799900000,
     .requests = UINT64_MAX,
     .failures = 1,
     .connections = 2,
@@ -51,9 +53,11 @@ static void what_is_told_is_heard(void **state_)
     assert_true(slice_eq(m.state.version, state.version));
     assert_true(slice_eq(m.state.config, state.config));
     assert_true(slice_eq(m.state.mtls, state.mtls));
+    assert_true(slice_eq(m.state.roots, state.roots));
     assert_true(slice_eq(m.state.problem, state.problem));
     assert_true(m.state.in_sync);
     assert_int_equal(m.state.cert_not_after, state.cert_not_after);
+    assert_int_equal(m.state.cert_issued, state.cert_issued);
     assert_true(m.state.requests == UINT64_MAX);
     assert_int_equal(m.state.failures, 1);
     assert_int_equal(m.state.connections, 2);
@@ -97,6 +101,8 @@ static void the_longest_line_fits(void **state_)
 
 static void gone_and_heartbeat(void **state_)
 {
+    const struct proxy_state self = {.pod = SLICE_INIT("tulle-controller-b"),
+                                     .roots = SLICE_INIT("0123456789abcdef")};
     struct replica_msg m;
     struct text line;
     struct error e;
@@ -108,9 +114,16 @@ static void gone_and_heartbeat(void **state_)
         text_cstr(&line),
         "{\"type\":\"gone\",\"namespace\":\"shop\",\"pod\":\"cart-1\"}\n");
     text_clear(&line);
-    replica_encode(REPLICA_HEARTBEAT, NULL, &line);
+    replica_encode(REPLICA_HEARTBEAT, &self, &line);
     assert_int_equal(replica_decode(text_slice(&line), &m, &e), OK);
     assert_int_equal(m.type, REPLICA_HEARTBEAT);
+    assert_true(slice_eq(m.state.pod, self.pod));
+    assert_true(slice_eq(m.state.roots, self.roots));
+    replica_msg_fini(&m);
+    /* The leader's, and those of earlier versions. */
+    assert_int_equal(replica_decode(SLICE("{\"type\":\"heartbeat\"}"), &m, &e),
+                     OK);
+    assert_true(slice_empty(m.state.pod) && slice_empty(m.state.roots));
     replica_msg_fini(&m);
     text_fini(&line);
 }

@@ -7,7 +7,10 @@
 #include "lib/mesh/wire.h"
 
 static const struct resolve_settings settings = {
-    SLICE_INIT("cluster.local"), SLICE_INIT("PEM"), MTLS_PERMISSIVE};
+    .trust_domain = SLICE_INIT("cluster.local"),
+    .bundle = SLICE_INIT("PEM"),
+    .default_mtls = MTLS_PERMISSIVE,
+};
 
 #define CART                                                         \
     "{'apiVersion':'v1','kind':'Service','metadata':{'name':'cart'," \

@@ -58,8 +58,11 @@ static void rig_init(struct rig *r)
     r->authority = authority_of(r->ca); /* takes it */
     r->registry = registry_new();
     registry_set_synced(r->registry, true);
-    r->resolve = (struct resolve_settings){DOMAIN, ca_cert_pem(r->ca),
-                                           MTLS_PERMISSIVE};
+    r->resolve = (struct resolve_settings){
+        .trust_domain = DOMAIN,
+        .bundle = ca_cert_pem(r->ca),
+        .default_mtls = MTLS_PERMISSIVE,
+    };
     r->publisher = publisher_new(&r->t.loop, r->registry, &r->resolve,
                                  &session_limits_default);
     r->issuer = (struct issuer){

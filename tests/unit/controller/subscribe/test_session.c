@@ -106,6 +106,7 @@ static const struct session_peer peer = {
     SLICE_INIT("spiffe://cluster.local/ns/shop/sa/web"),
     {SLICE_INIT("shop"), SLICE_INIT("web"), SLICE_INIT("web-1"),
      SLICE_INIT("u1")},
+    999000,
     1000000};
 
 static void world_init(struct world *w, const struct session_limits *lim)

@@ -381,6 +381,32 @@ static void test_bundle(void **state)
     rig_fini(&r);
 }
 
+/* Who answers may not have heard of the next root yet. */
+static void test_answers_take_no_root_away(void **state)
+{
+    struct rig r;
+    struct ca *next = ids_ca(SLICE("test"));
+    struct text both;
+    (void)state;
+    text_init(&both, 1 << 20);
+    rig_init(&r, controller);
+    r.f.renew_in = 1;
+    rig_start(&r);
+    TURN_UNTIL(&r.t, issued(&r, 1));
+    assert_true(slice_eq(renew_bundle(r.renew), ca_cert_pem(r.f.ca)));
+    text_add(&both, ca_cert_pem(next));
+    text_add(&both, ca_cert_pem(r.f.ca));
+    renew_set_bundle(r.renew, text_slice(&both));
+    TURN_UNTIL(&r.t, issued(&r, 2));
+    assert_true(slice_eq(renew_bundle(r.renew), text_slice(&both)));
+    /* The session may. */
+    renew_set_bundle(r.renew, ca_cert_pem(r.f.ca));
+    assert_true(slice_eq(renew_bundle(r.renew), ca_cert_pem(r.f.ca)));
+    rig_fini(&r);
+    text_fini(&both);
+    ca_free(next);
+}
+
 static void test_bad_options(void **state)
 {
     struct rig r;
@@ -471,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_no_token),
         cmocka_unit_test(test_wrong_controller),
         cmocka_unit_test(test_bundle),
+        cmocka_unit_test(test_answers_take_no_root_away),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_cut_at_every_byte),
