@@ -480,7 +480,8 @@ enum status worker_init(struct worker *w, struct proxy *p, unsigned id,
     set_upstream(w);
     w->telemetry = telemetry_new(&w->loop, w->config->access_log);
     limits_set(w);
-    if (path_rule_find(w->config->path_rule, &w->path_rule)) /* checked before */
+    if (path_rule_find(w->config->path_rule,
+                       &w->path_rule)) /* checked before */
         w->path_rule = PATH_STRICT;
     rc = open_listeners(w, specs, n, e);
     if (rc)

@@ -34,6 +34,8 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "threads: runs in the thread sanitizer's build, too")
+    config.addinivalue_line(  # tlslite-ng imports it for a feature nobody uses
+        "filterwarnings", "ignore:The asyncore module:DeprecationWarning")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from peers.server import Server
 from peers.tls13 import ALERT, HANDSHAKE, Peer, Raw, identity
 from peers.watch import Watch
 
+NOWHERE = "127.0.0.1:1"  # allow fixed-port: nobody is asked
+
 
 class HostileServer(Server):
     """Where the backend's proxy should be, with its certificate."""

@@ -5,11 +5,13 @@ import hmac
 import socket
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tlslite.api import (HandshakeSettings, TLSConnection, X509CertChain,
-                         parsePEMKey)
 from tlslite.constants import AlertDescription
 from tlslite.errors import BaseTLSException, TLSRemoteAlert
+from tlslite.handshakesettings import HandshakeSettings
 from tlslite.mathtls import HKDF_expand_label
+from tlslite.tlsconnection import TLSConnection
+from tlslite.utils.keyfactory import parsePEMKey
+from tlslite.x509certchain import X509CertChain
 
 from peers.h2 import ALPN
 from peers.wire import SECONDS, address
