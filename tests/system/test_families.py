@@ -62,10 +62,10 @@ def sixth(manifest):
     return manifest["status"]["podIPs"][1]["ip"]
 
 
-def service(name, ips, app_protocol=None, port=80, port_name="main", **spec):
+def service(name, ips, port_name="main", **spec):
     """`ips`: its addresses; none: headless."""
-    s = manifests.service(SHOP, name, ips[0] if ips else "None", port,
-                          app_protocol, port_name=port_name)
+    s = manifests.service(SHOP, name, ips[0] if ips else "None",
+                          port_name=port_name)
     s["spec"].update(
         clusterIPs=list(ips) or ["None"], ipFamilies=[
             "IPv6" if ":" in ip else "IPv4" for ip in ips] or ["IPv4"], **spec)
@@ -135,8 +135,7 @@ def test_peers_of_a_stateful_set(pods):
     """A headless Service: who is asked for answers, as itself, over mTLS, and
     what the Service declares holds."""
     db = [pods.pod(f"db-{n}", strict=True) for n in range(3)]
-    pods.tell("db", service("db", [], port=APP, port_name="tcp-db",
-                            publishNotReadyAddresses=True),
+    pods.tell("db", service("db", [], "tcp-db", publishNotReadyAddresses=True),
               *endpoints("db", {ip: p.name for p in db
                                 for ip in (p.ip, p.ip6)}, port_name="tcp-db"))
     pods.await_all()
@@ -255,8 +254,9 @@ def test_everything_at_ipv6(six):
         assert (labels["tls"], value) == ("true", 1)
 
 
-@pytest.mark.parametrize("host", ["[::1]", "[::1]:8080", "[2001:db8::7]:80",
-                                  "[::ffff:10.0.0.1]"])
+@pytest.mark.parametrize("host", [
+    "[::1]", "[::1]:8080",  # allow fixed-port: a word in a field
+    "[2001:db8::7]:80", "[::ffff:10.0.0.1]"])
 def test_literals_in_host(six, host):
     with App(host="::1") as app, six(app) as p, connect(p.six) as c:
         c.send(f"GET / HTTP/1.1\r\nHost: {host}\r\n"
