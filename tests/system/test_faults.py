@@ -98,7 +98,7 @@ def test_one_field_that_the_link_cannot_carry(pair, whose):
     with App(answer) as app, pair(app, max_head_bytes="256Ki") as p, \
             connect(p.front) as c:
         c.send(request(target="/slow"))
-        wait_until(lambda: app.requests)
+        wait_until("the slow one is there", lambda: app.requests, 20)
         for _ in range(3):
             r = ask(p.front, target="/" if whose == "client" else "/large",
                     fields=large if whose == "client" else [])

@@ -60,7 +60,7 @@ WRONG = {
     "of another authority": (lambda a, name: Authority.stranger().sign(
         [uri(name)]), NO_ISSUER),
     "of another authority by the same name": (
-        lambda a, name: Authority.stranger(a.cert.subject).sign([uri(name)]),
+        lambda a, name: Authority.stranger(called=a.cert.subject).sign([uri(name)]),
         NO_ISSUER),
     "of another authority which is shown": (
         lambda a, name: Authority.stranger().middle().sign([uri(name)]),

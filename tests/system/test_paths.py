@@ -70,8 +70,9 @@ def test_application_of_http2(pair):
 def test_other_forms(pair):
     """Absolute form has a path, too; the asterisk is none."""
     with App() as app, pair(app) as p, connect(p.front) as c:
-        for target, want in [("http://a/b/../c", "/c"),
-                             ("http://a//b?x", "/b?x"), ("http://a", "/")]:
+        for target, want in [("http://a/b/../c", "http://a/c"),
+                             ("http://a//b?x", "http://a/b?x"),
+                             ("http://a", "http://a/")]:
             c.send(request(target=target))
             assert read_response(c).status == 200
             assert app.requests[-1].target == want
