@@ -140,7 +140,6 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         return;
     }
     *r = (struct request){.worker = t->worker, .target = t, .down = x};
-    r->stack = t->inbound ? inbound_http : outbound_http;
     bool grpc = grpc_is(head);
     r->grpc = grpc && head->http2;
     r->request_ended = end;
@@ -154,6 +153,7 @@ static void on_head(struct exchange *x, const struct head *head, bool end)
         target_unref(t);
         return;
     }
+    r->stack = t->inbound ? inbound_http : outbound_http;
     hold(r);
     if (grpc) /* messages come when there is something to say */
         exchange_be_patient(x);
