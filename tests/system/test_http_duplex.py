@@ -137,8 +137,9 @@ def test_large_request_goes_on_after_the_answer(front):
         for _ in range(size >> 16):
             c.send(b"x" * 65536)
         c.send(request())
+        # "next" comes on the same connection; another may have been dialled for it.
         assert read_response(c).body == b"next"
-        assert got and app.accepted == 1
+        assert got == [size]
 
 
 def test_pipelined_behind_a_late_end(front):
