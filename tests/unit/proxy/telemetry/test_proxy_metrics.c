@@ -183,7 +183,7 @@ static void test_well_formed(void **state)
         char after = line.ptr[family.len];
         assert_true(after == '{' || after == ' ' || after == '_');
     }
-    assert_int_equal(families, 34);
+    assert_int_equal(families, 35);
     text_fini(&page);
     rig_fini(&r);
 }
