@@ -136,6 +136,25 @@ def pair(binaries):
     return pairs(binaries)
 
 
+@pytest.fixture(params=["link", "plain"])
+def front(request, pair):  # pylint: disable=redefined-outer-name
+    """front(app, **settings): the address at which a client reaches the app, by
+    both proxies with a link between them, or by the inbound one alone: HTTP/1 at
+    both of its ends. `front.pair`: the latest."""
+    opened = []
+
+    def make(app, **settings):
+        context = pair(app, **settings)
+        p = context.__enter__()
+        opened.append(context)
+        make.pair = p
+        return p.front if request.param == "link" else p.inbound_mesh
+
+    yield make
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
 @pytest.fixture(scope="module")
 def module_pair(binaries):
     """As `pair`, for fixtures that many tests of a module share."""

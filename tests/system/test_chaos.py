@@ -16,7 +16,7 @@ from conftest import pairs
 from peers.h2 import (DATA, END_STREAM, HEADERS, INITIAL_WINDOW, RST_STREAM,
                       Plain, fields, frame)
 from peers.h2app import Answer, H2App
-from peers.http1 import (App, ask, chunk, read_head, read_request,
+from peers.http1 import (App, ask, chunk, either, read_head, read_request,
                          read_response, request, response)
 from peers.process import growth_below, stopped
 from peers.server import Server
@@ -268,17 +268,7 @@ def test_killed_in_an_answer(pair, framing, who):
 
 def test_both_proxies_sleep(pair):
     """For longer than a silent link may live: what was open goes on."""
-    def play(wire):
-        first = wire.exactly(1)
-        wire.kept = first + wire.kept
-        while True:
-            if first == b"\x00":
-                wire.send(wire.some())
-            else:
-                read_request(wire)
-                wire.send(response(body=b"ok\n"))
-
-    with Server(play) as app, \
+    with Server(either) as app, \
             pair(app, link_ping="300ms", link_dead="1s") as p, \
             connect(p.front) as long, connect(p.front) as kept:
         long.send(b"\x00a")

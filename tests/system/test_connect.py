@@ -16,36 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from peers.authority import Authority, dns
 from peers.h2client import H2Client
 from peers.http1 import App, read_head, read_request, request, response
-from peers.server import Server
+from peers.server import Server, shout
 from peers.wire import connect
 from programs import Failed, free_ports, wait_until
 
 WHERE = "db.example:5432"
 CONNECT = request("CONNECT", WHERE, host=WHERE)
 GRANTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-
-
-@pytest.fixture(name="front", params=["link", "plain"])
-def front_(request, pair):  # pylint: disable=redefined-outer-name
-    """front(app): where a client reaches it, by both proxies, or by the inbound
-    one alone."""
-    opened = []
-
-    def make(app):
-        context = pair(app)
-        p = context.__enter__()
-        opened.append(context)
-        return p.front if request.param == "link" else p.inbound_mesh
-
-    yield make
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
-def shout(wire):
-    """The end of a tunnel: lines come back in capitals."""
-    while True:
-        wire.send(wire.until(b"\n").upper())
 
 
 def granting(asked, end=shout):

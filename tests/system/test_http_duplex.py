@@ -16,25 +16,6 @@ HEAD_CHUNKED = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
 
-@pytest.fixture(params=["link", "plain"])
-def front(request, pair):  # pylint: disable=redefined-outer-name
-    """front(app, **settings): the address at which a client reaches the app,
-    by both proxies with a link between them, or by the inbound one alone:
-    HTTP/1 at both of its ends."""
-    opened = []
-
-    def make(app, **settings):
-        context = pair(app, **settings)
-        p = context.__enter__()
-        opened.append(context)
-        make.pair = p
-        return p.front if request.param == "link" else p.inbound_mesh
-
-    yield make
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
 def read_chunk(wire):
     size = int(wire.until(CRLF)[:-2], 16)
     data = wire.exactly(size)
@@ -137,9 +118,8 @@ def test_large_request_goes_on_after_the_answer(front):
         for _ in range(size >> 16):
             c.send(b"x" * 65536)
         c.send(request())
-        # "next" comes on the same connection; another may have been dialled for it.
         assert read_response(c).body == b"next"
-        assert got == [size]
+        assert got and app.accepted == 1
 
 
 def test_pipelined_behind_a_late_end(front):

@@ -11,7 +11,7 @@ from peers.h2 import frame as frame2
 from peers.http1 import (CHUNKED, App, ask, chunk, chunked, read_body,
                          read_head, read_request, read_response, request,
                          response)
-from peers.server import Server
+from peers.server import Server, shout
 from peers.wire import connect
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -135,29 +135,6 @@ def granting(protocol, fields=()):
     lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade",
              f"Upgrade: {protocol}", *(f"{k}: {v}" for k, v in fields)]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-@pytest.fixture(params=["link", "plain"])
-def front(request, pair):  # pylint: disable=redefined-outer-name
-    """front(app): where a client reaches it, by a link, or by the inbound proxy
-    alone: HTTP/1 at both of its ends."""
-    opened = []
-
-    def make(app):
-        context = pair(app)
-        p = context.__enter__()
-        opened.append(context)
-        return p.front if request.param == "link" else p.inbound_mesh
-
-    yield make
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
-def shout(wire):
-    """A protocol of our own: lines come back in capitals."""
-    while True:
-        wire.send(wire.until(b"\n").upper())
 
 
 def foo_app(asked):

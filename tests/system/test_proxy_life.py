@@ -6,8 +6,8 @@ import time
 
 from mesh import INBOUND
 from pair import NAMESPACE
-from peers.http1 import (App, ask, read_head, read_request, read_response,
-                         request, response)
+from peers.http1 import (App, ask, either, read_head, read_request,
+                         read_response, request, response)
 from peers.process import Background, stopped
 from peers.server import Server
 from peers.traffic import Traffic
@@ -294,17 +294,7 @@ def expiry(proxy):
 def test_certificates_are_renewed_under_load(pair):
     """Half-lives pass while requests go on: links with old certificates are
     left for new ones."""
-    def play(wire):
-        first = wire.exactly(1)
-        wire.kept = first + wire.kept
-        while True:
-            if first == b"\x00":
-                wire.send(wire.some())
-            else:
-                read_request(wire)
-                wire.send(response(body=b"ok\n"))
-
-    with Server(play) as app, pair(app, controller__cert_life="20s", log_level="debug") as p, \
+    with Server(either) as app, pair(app, controller__cert_life="20s", log_level="debug") as p, \
             connect(p.front) as long, Traffic(p.front, clients=3) as traffic:
         long.send(b"\x00before")
         assert long.exactly(7) == b"\x00before"

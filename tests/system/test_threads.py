@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import metrics
-from peers.http1 import App, ask, read_request, request, response
+from peers.http1 import App, ask, either, request
 from peers.process import Background
 from peers.server import Server
 from peers.traffic import Traffic
@@ -22,19 +22,6 @@ pytestmark = pytest.mark.threads
 
 WORKERS = "3"
 NAMES = 12
-
-
-def either(wire):
-    """An application of both kinds: echoes what begins with a NUL, and answers
-    HTTP."""
-    first = wire.exactly(1)
-    wire.kept = first + wire.kept
-    while True:
-        if first == b"\x00":
-            wire.send(wire.some())
-        else:
-            read_request(wire)
-            wire.send(response(body=b"ok\n"))
 
 
 class Repeated:

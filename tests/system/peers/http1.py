@@ -159,3 +159,16 @@ class App(Server):
             wire.send(self.answer(message))
             if message.get("connection") == "close":
                 return
+
+
+def either(wire):
+    """An application of both kinds: echoes what begins with a NUL, and answers
+    HTTP."""
+    first = wire.exactly(1)
+    wire.kept = first + wire.kept
+    while True:
+        if first == b"\x00":
+            wire.send(wire.some())
+        else:
+            read_request(wire)
+            wire.send(response(body=b"ok\n"))

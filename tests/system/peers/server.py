@@ -106,3 +106,9 @@ class Server:
     def check(self):
         if self.wrong:
             raise self.wrong[0]
+
+
+def shout(wire):
+    """A protocol of our own: lines come back in capitals."""
+    while True:
+        wire.send(wire.until(b"\n").upper())
