@@ -70,7 +70,7 @@ static struct header model_of(slice name, slice value)
             h.id = (uint8_t)known[i].id;
             h.hop = known[i].hop;
         }
-    if (name.len > 6 && same(slice_sub(name, 0, 6), SLICE("tulle-"), true))
+    if (name.len >= 6 && same(slice_sub(name, 0, 6), SLICE("tulle-"), true))
         h.id = HDR_TULLE;
     if (same(name, SLICE("x-forwarded-client-cert"), true))
         h.id = HDR_CLIENT_CERT;
