@@ -6,8 +6,8 @@
 
 #include "lib/base/clock.h"
 
-/* A certificate is renewed at half of its life; one that is this near to its end
- * was not. */
+/* A certificate is renewed at half of its life; one that is this near to its end,
+ * and in the last quarter, was not. */
 enum { CERT_LATE = 3600, CONFIG_SHOWN = 10 };
 
 const char *const mesh_proxy_conditions[3] = {"Ready", "Synced",
@@ -83,6 +83,15 @@ static void judge_sync(const struct proxy_state *s, bool met,
     copy(c->message, sizeof c->message, s->problem);
 }
 
+static bool renewal_late(const struct proxy_state *s, int64_t now)
+{
+    int64_t left = s->cert_not_after - now;
+
+    return left <= CERT_LATE &&
+           (!s->cert_issued ||
+            left <= (s->cert_not_after - s->cert_issued) / 4);
+}
+
 static void judge_cert(const struct proxy_state *s, int64_t now,
                        struct condition *c)
 {
@@ -91,7 +100,7 @@ static void judge_cert(const struct proxy_state *s, int64_t now,
     else if (s->cert_not_after <= now)
         set(c, "CertificateValid", VERDICT_FALSE, "Expired",
             "the certificate has expired");
-    else if (s->cert_not_after <= now + CERT_LATE)
+    else if (renewal_late(s, now))
         set(c, "CertificateValid", VERDICT_TRUE, "NotRenewed",
             "the certificate ends within the hour and was not renewed");
     else

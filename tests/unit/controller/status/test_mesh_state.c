@@ -130,6 +130,24 @@ static void a_certificate_near_its_end(void **state)
     record_unref(pod);
 }
 
+/* One of an hour is in its last hour all its life. */
+static void a_short_certificate(void **state)
+{
+    struct record *pod = pod_new(true, "");
+    struct proxy_state s = synced;
+    struct mesh_proxy p;
+
+    (void)state;
+    s.cert_issued = NOW - 2600;
+    s.cert_not_after = NOW + 1000;
+    mesh_proxy_compute(pod, MTLS_PERMISSIVE, &s, true, NOW, &p);
+    says(&p, "{\"type\":\"CertificateValid\",\"status\":\"True\","
+             "\"reason\":\"Valid\"");
+    mesh_proxy_compute(pod, MTLS_PERMISSIVE, &s, true, NOW + 100, &p);
+    says(&p, "\"reason\":\"NotRenewed\"");
+    record_unref(pod);
+}
+
 static uint64_t hash_of(const char *status)
 {
     static const struct json_limits limits = {1 << 16, 1000};
@@ -244,6 +262,7 @@ int main(void)
         cmocka_unit_test(the_last_words_of_the_init_container),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(a_certificate_near_its_end),
+        cmocka_unit_test(a_short_certificate),
         cmocka_unit_test(equal_whatever_the_order_and_the_times),
         cmocka_unit_test(a_condition_that_stays_keeps_its_time),
         cmocka_unit_test(the_mesh),
