@@ -12,7 +12,7 @@ import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from kube import Failed
+from kube import Failed, app_pod
 from mesh import (CHART, READY, SYSTEM, WEB, WEBHOOK, curl, deployment,
                   load)
 from test_ha import another_leads, leader
@@ -142,6 +142,19 @@ def _ready(mesh, meshed, space):
     mesh.install()
 
 
+def begin(meshed, name):
+    """One more server. It is not waited for: no phase may pass meanwhile."""
+    meshed.apply(app_pod(name, *WEB, container=READY, labels={"app": "web"}))
+
+
+def joined(mesh, meshed, asking, name):
+    meshed.wait_condition(f"pod/{name}", "Ready")
+    mesh.wait_in_sync(meshed, name)
+    assert curl(meshed, name, "http://web/").startswith("web")
+    meshed.wait_for(30, f"requests at {name}",
+                    lambda: name in asking.told()["seen"])
+
+
 def test_root_is_rotated(mesh, meshed, space, ready):
     before, pods = restarts(meshed), meshed.pods("app=web")
     _, data = secret(mesh)
@@ -155,11 +168,13 @@ def test_root_is_rotated(mesh, meshed, space, ready):
     gone = leader(mesh)
     mesh.system.kubectl("delete", "pod", gone, "--wait=false")
     another_leads(mesh, gone)
+    begin(meshed, "web-1")
 
     data = await_phase(mesh, "retiring", 90)
     assert data["tls.crt"] == new and data["tls.key"] != old_key
     assert set(data) == {"tls.crt", "tls.key", "ca.crt"}
     assert set(certificates(data["ca.crt"])) == {old, new}
+    begin(meshed, "web-2")
     for pod in pods:
         mesh.kube.wait_for(40, "a certificate of the new root",
                            lambda p=pod: proves(space, p, new))
@@ -167,12 +182,10 @@ def test_root_is_rotated(mesh, meshed, space, ready):
     data = await_phase(mesh, None, 90)
     assert data["tls.crt"] == data["ca.crt"] == new
     await_trust(mesh, meshed, new)
-    meshed.app("web-late", *WEB, container=READY, labels={"app": "web"})
-    mesh.wait_in_sync(meshed, "web-late", "load")
-    assert curl(meshed, "web-late", "http://web/")
-    assert proves(space, meshed.get("pod", "web-late"), new)
-    meshed.wait_for(30, "requests at the new pod",
-                    lambda: "web-late" in ready.told()["seen"])
+    begin(meshed, "web-3")
+    for name in ("web-1", "web-2", "web-3"):
+        joined(mesh, meshed, ready, name)
+        assert proves(space, meshed.get("pod", name), new)
     ready.check()
     assert before <= restarts(meshed)
     assert {e["reason"] for e in mesh.system.get("events")} >= {
