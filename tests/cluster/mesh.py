@@ -75,11 +75,12 @@ class Mesh:
         self.system = Space(kube, SYSTEM)
 
     def install(self, *words, version=4):
-        """Installs or upgrades, and waits until the control plane is ready."""
+        """Installs or upgrades, and waits until the control plane is ready. No
+        values are those of the chart: by itself Helm takes the last ones then."""
         try:
             self.kube.helm("upgrade", "--install", RELEASE, CHART, "-n", SYSTEM,
-                           "--create-namespace", "--wait", "--timeout", "120s",
-                           *words, version=version)
+                           "--create-namespace", "--reset-values", "--wait",
+                           "--timeout", "120s", *words, version=version)
         except Failed as e:
             raise Failed(f"{e}\n{self.system.describe()}") from e
         # Secrets outlive an installation: with the old one an injector is ready
