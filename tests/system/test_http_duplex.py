@@ -124,7 +124,7 @@ def test_large_request_goes_on_after_the_answer(front):
             c.send(b"x" * 65536)
         c.send(request())
         assert read_response(c).body == b"next"
-        wait_until("the app has all", lambda: got == [size], 10)
+        wait_until("the app has all", lambda: got == [size], 30)
 
 
 def test_next_request_passes_a_body_that_is_not_taken(pair):
