@@ -217,6 +217,16 @@ static bool is_self(void *owner, const struct address *to)
     return own_listener(owner, to) != NULL;
 }
 
+/* Only what packet rules bring here came for the pod rather than for one address
+ * that somebody has configured. */
+static bool sibling(void *owner, const struct address *of, struct address *out)
+{
+    const struct worker *w = owner;
+    const struct worker_listener *wl = own_listener(w, of);
+    return wl && wl->spec->transparent &&
+           pod_sibling(proxy_pod(w->proxy), of, out);
+}
+
 static void deliver_self(void *owner, const struct address *to,
                          struct stream *s)
 {
@@ -432,6 +442,7 @@ static void set_upstream(struct worker *w)
     w->up.max_pool = (uint32_t)c->max_pool;
     w->up.is_self = is_self;
     w->up.deliver_self = deliver_self;
+    w->up.sibling = sibling;
     w->up.on_handshake = on_handshake;
     w->up.on_pending = on_pending;
     w->up.owner = w;
