@@ -443,16 +443,6 @@ static enum status pin_controller(struct renew *r, struct error *e)
     return rc;
 }
 
-/* Are these roots that TLS can use? */
-static enum status check_roots(slice pem, struct error *e)
-{
-    const struct tls_options opt = {.role = TLS_CLIENT};
-    struct tls_settings *tls = NULL;
-    enum status rc = tls_settings_new(&tls, &opt, NULL, pem, e);
-    tls_settings_unref(tls);
-    return rc;
-}
-
 static void free_renew(struct reap *reap)
 {
     struct renew *r = CONTAINER_OF(reap, struct renew, reap);
@@ -485,7 +475,7 @@ enum status renew_start(struct renew **out, struct loop *l,
     if (!opt->controllers)
         rc = error_set(e, ERR_INVALID, "no address of a controller is given");
     if (!rc)
-        rc = check_roots(opt->bundle_pem, e);
+        rc = roots_check(opt->bundle_pem, e);
     if (rc)
         rc = error_prefix(e, rc, "identity");
     if (!rc)
@@ -506,7 +496,7 @@ void renew_set_bundle(struct renew *r, slice pem)
     if (slice_eq(pem, slice_str(r->told)) &&
         slice_eq(pem, slice_str(r->bundle)))
         return;
-    if (check_roots(pem, &e)) {
+    if (roots_check(pem, &e)) {
         log_error(&r->log, "trust bundle refused, the old one stays",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
         return;
