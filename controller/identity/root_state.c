@@ -296,6 +296,21 @@ enum status root_state_check(const struct root_state *s, int64_t now,
                      ROOT_PHASE_SINCE, at);
 }
 
+enum status root_clock_check(int64_t now, int64_t theirs, struct error *e)
+{
+    char here[21], there[21];
+
+    if (!theirs ||
+        (theirs - now <= CLOCKS_DIFFER && now - theirs <= CLOCKS_DIFFER))
+        return OK;
+    clock_format_rfc3339(now, here);
+    clock_format_rfc3339(theirs, there);
+    return error_set(e, ERR_INVALID,
+                     "it is %s here, and %s for the API server: is a clock "
+                     "wrong?",
+                     here, there);
+}
+
 /* --- what comes next --- */
 
 /* Rounded up: a second too late is no harm. */

@@ -92,6 +92,10 @@ CHECKED enum status root_state_read(struct json secret, slice trust_domain,
  * that has to do with time can be told from it. `now`: seconds since 1970. */
 CHECKED enum status root_state_check(const struct root_state *s, int64_t now,
                                      struct error *e);
+/* ERR_INVALID with a sentence: our clock, or that of the API server (0: not known),
+ * is wrong. What we would write down by it could not be taken back. */
+CHECKED enum status root_clock_check(int64_t now, int64_t theirs,
+                                     struct error *e);
 enum root_step root_next(const struct root_state *s, const struct root_rules *r,
                          const struct root_sight *see);
 /* May a certificate issued then be one of the old root, while retiring? */

@@ -240,14 +240,16 @@ static void patch(struct rotation *r, const struct root_state *s,
 static void on_read(void *owner, const struct kube_answer *a)
 {
     struct rotation *r = owner;
+    int64_t now = clock_real_ns() / NSEC_PER_SEC;
     struct root_state s;
     struct error e;
 
     r->request = NULL;
     if (a->rc) {
         later(r, a->e->text);
-    } else if (root_state_read(a->body, r->opt.trust_domain, &s, &e) ||
-               root_state_check(&s, clock_real_ns() / NSEC_PER_SEC, &e)) {
+    } else if (root_clock_check(now, a->date, &e) ||
+               root_state_read(a->body, r->opt.trust_domain, &s, &e) ||
+               root_state_check(&s, now, &e)) {
         later(r, e.text);
     } else {
         r->step = decide(r, &s);

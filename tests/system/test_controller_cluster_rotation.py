@@ -303,6 +303,27 @@ def test_what_cannot_be_written_is_tried_again(kube):
         await_phase(c, "distributing")
 
 
+def test_nothing_is_done_by_a_wrong_clock(kube):
+    """What it would write down (when the next root begins, when the old one may
+    go) cuts off everybody, and cannot be taken back."""
+    def another_date(x):
+        date = datetime.datetime.now(datetime.timezone.utc) - \
+            datetime.timedelta(days=2)
+        x.answer(200, c.secret("tulle-ca"), [
+            ("date", date.strftime("%a, %d %b %Y %H:%M:%S GMT"))])
+        return True
+
+    with kube as c:
+        c.controller("a", *QUICK)
+        c.kube.order(another_date, times=3, method="GET", path=SECRET)
+        rotate(c)
+        c.wait("it says so", lambda: "for the API server: is a clock wrong" in
+               c.outputs())
+        assert phase(c) == "at rest" and not patches(c)
+        c.wait("also in an Event", lambda: "RootNotRotated" in events(c))
+        await_phase(c, "distributing")
+
+
 def test_what_is_undone_is_not_done_again_and_again(kube):
     """A tool that knows another Secret puts that back."""
     with kube as c:

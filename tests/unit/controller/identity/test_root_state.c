@@ -291,6 +291,21 @@ static void a_date_in_the_future_is_reported(void **state)
     assert_int_equal(root_state_check(&s, NOW, &e), OK);
 }
 
+static void clocks_must_agree(void **state)
+{
+    struct error e = {""};
+
+    (void)state;
+    assert_int_equal(root_clock_check(NOW, 0, &e), OK); /* not said */
+    assert_int_equal(root_clock_check(NOW, NOW - 3600, &e), OK);
+    assert_int_equal(root_clock_check(NOW, NOW + 3600, &e), OK);
+    assert_int_equal(root_clock_check(NOW, NOW - 3601, &e), ERR_INVALID);
+    assert_int_equal(root_clock_check(NOW, NOW + 3601, &e), ERR_INVALID);
+    assert_string_equal(e.text, "it is 1970-04-26T17:46:40Z here, and "
+                                "1970-04-26T18:46:41Z for the API server: is a "
+                                "clock wrong?");
+}
+
 /* People hear of it when it takes longer than it must. */
 static void who_waits_says_so(void **state)
 {
@@ -739,6 +754,7 @@ int main(void)
         cmocka_unit_test(the_old_one_goes_when_nobody_needs_it),
         cmocka_unit_test(which_root_a_certificate_is_of),
         cmocka_unit_test(a_date_in_the_future_is_reported),
+        cmocka_unit_test(clocks_must_agree),
         cmocka_unit_test(who_waits_says_so),
         cmocka_unit_test(rules_follow_from_settings),
         WITH_RIG(phases_are_read),
