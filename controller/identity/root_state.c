@@ -413,7 +413,7 @@ static enum root_step from_distributing(const struct root_state *s,
                                         const struct root_rules *r,
                                         const struct root_sight *see)
 {
-    if (see->written < r->settle || see->led < r->settle ||
+    if (see->missing || see->written < r->settle || see->led < r->settle ||
         see->now < s->next_from || see->now < s->since)
         return ROOT_WAIT;
     if (ends_soon(s, r, see->now))

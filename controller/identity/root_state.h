@@ -67,8 +67,9 @@ CHECKED enum status root_rules_make(const struct root_times *t,
 struct root_sight {
     int64_t now;     /* seconds since 1970 */
     int64_t led;     /* seconds since we lead: replicas and proxies tell then */
-    int64_t written; /* seconds since when every object that we write has held
-                        the next root, without a break; below 0: not now */
+    int64_t written; /* seconds since when what is there of what we write has
+                        held the next root, without a break; below 0: not now */
+    bool missing;    /* some of it is not there: a namespace is new */
     int64_t stepped; /* seconds since our last step; below 0: none */
     unsigned unfinished; /* roots that we made and that did not get through */
     size_t replicas;     /* that do not say that they have the next root */

@@ -140,8 +140,8 @@ static void warn_of_sight(struct rotation *r, const struct said *said)
     log_warn(&log_, said->log,
              "written=%s replicas=%zu proxies=%zu of=%zu old=%zu "
              "some=" LOG_QUOTED,
-             r->written ? "yes" : "no", s->replicas, s->behind, s->proxies,
-             s->old, FMT(slice_str(r->names)));
+             r->written && !s->missing ? "yes" : "no", s->replicas, s->behind,
+             s->proxies, s->old, FMT(slice_str(r->names)));
     post_event(r, true, said);
 }
 

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import re
+import time
 
 import pytest
 from cryptography import x509
@@ -272,6 +273,33 @@ def test_objects_have_no_deadline(kube):
         c.stays("it is waited for", lambda: phase(c) == "distributing", 8)
         c.kube.heal()
         await_phase(c, "retiring")
+
+
+def test_new_namespaces_are_waited_for_but_do_not_begin_it_anew(kube):
+    """They come all the time, and hold nothing that is to be replaced."""
+    def add(n, failures):
+        c.kube.fail(503, times=failures, method="POST",
+                    path=f"/api/v1/namespaces/new-{n}/configmaps")
+        c.add_namespace(f"new-{n}")
+
+    with kube as c:
+        c.controller("a", *QUICK)
+        c.trusted()
+        rotate(c)
+        await_phase(c, "distributing")
+        add(0, 3)  # for 7 s
+        while not c.bundle("new-0"):
+            assert phase(c) == "distributing"
+        for n in range(1, 9):
+            # Shorter than the settle time.
+            until = time.monotonic() + 2
+            while time.monotonic() < until and phase(c) == "distributing":
+                time.sleep(0.02)  # allow sleep: between looks
+            if phase(c) == "retiring":
+                return
+            add(n, 2)
+            c.wait("it has it", lambda n=n: c.bundle(f"new-{n}"))
+        raise AssertionError("the next root does not sign")
 
 
 # --- others write, leaders go -------------------------------------------------

@@ -225,6 +225,19 @@ static void soon_is_a_week_at_most(void **state)
     assert_int_equal(root_next(&s, &years, &see), ROOT_SIGN);
 }
 
+/* A namespace without a trust bundle. */
+static void whatever_is_missing_is_waited_for(void **state)
+{
+    struct root_state s = state_of(ROOT_DISTRIBUTING, 99999);
+    struct root_sight see = well;
+
+    (void)state;
+    see.missing = true;
+    expect("late", &s, &see, ROOT_WAIT);
+    s.not_after = NOW + 1;
+    expect("at the end", &s, &see, ROOT_WAIT);
+}
+
 /* Of a maker whose clock was ahead. */
 static void a_root_that_is_not_valid_yet_does_not_sign(void **state)
 {
@@ -750,6 +763,7 @@ int main(void)
         cmocka_unit_test(the_deadline_is_for_few_proxies),
         cmocka_unit_test(a_root_that_ends_soon),
         cmocka_unit_test(soon_is_a_week_at_most),
+        cmocka_unit_test(whatever_is_missing_is_waited_for),
         cmocka_unit_test(a_root_that_is_not_valid_yet_does_not_sign),
         cmocka_unit_test(the_old_one_goes_when_nobody_needs_it),
         cmocka_unit_test(which_root_a_certificate_is_of),
