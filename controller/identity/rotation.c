@@ -43,8 +43,8 @@ static const struct said
     not_everywhere =
         {"not everybody had the next root in time", "RootNotEverywhere",
          "Some proxies did not have the next root in time, and may "
-         "be cut off until they are restarted. The controller's "
-         "log names some."},
+         "be cut off until they reach a controller, or are restarted. "
+         "The controller's log names some."},
     not_rotated = {"root not rotated, tried again", "RootNotRotated",
                    "A step of the rotation of the root failed, and is tried "
                    "again. The controller's log says why."};
