@@ -23,10 +23,11 @@ static bool is_gone(const struct h2_order *o, int32_t id)
 
 static void note(struct h2_order *o, int32_t id)
 {
-    int32_t next = o->last ? o->last + 2 : 1;
+    int32_t next;
 
-    if (id < next)
+    if (id <= o->last) /* else there is a next one: ids are odd */
         return;
+    next = o->last ? o->last + 2 : 1;
     if (id > next) {
         o->gap_first = next;
         o->gap_last = id - 2;
