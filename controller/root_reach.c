@@ -92,6 +92,6 @@ bool root_reach_see(const struct root_reach *r, const struct root_state *s,
     while (registry_next(r->registry, RECORD_POD, &i, &pod))
         look_at_pod(&l, pod);
     return root_marked(own, slice_str(s->next)) &&
-           bundle_writer_written(r->bundles, fresh) &&
+           bundle_writer_written(r->bundles, fresh, &out->missing) &&
            webhook_cert_written(r->webhook, fresh);
 }

@@ -21,10 +21,10 @@ struct root_reach {
     struct root_rules rules;
 };
 
-/* Fills in replicas, proxies, behind and old of `out`; appends some names of
- * those that are waited for. True: whatever we write has the next root: `own`
- * (marks of the roots that we trust ourselves and write) holds it, and the API
- * server has said so since `fresh`, monotonic ns. */
+/* Fills in missing, replicas, proxies, behind and old of `out`; appends some names
+ * of those that are waited for. True: what is there of what we write has the next
+ * root: `own` (marks of the roots that we trust ourselves and write) holds it, and
+ * the API server has said so since `fresh`, monotonic ns. */
 bool root_reach_see(const struct root_reach *r, const struct root_state *s,
                     slice own, int64_t fresh, struct root_sight *out,
                     struct text *names);

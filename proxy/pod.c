@@ -31,6 +31,27 @@ bool pod_owns(const struct pod *p, const struct address *a)
     return has(p->own, p->own_len, a);
 }
 
+static bool is_of_link(const struct address *a)
+{
+    return a->sa.sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr);
+}
+
+bool pod_sibling(const struct pod *p, const struct address *of,
+                 struct address *out)
+{
+    sa_family_t family = of->sa.sa_family;
+    uint16_t port = address_port(of);
+    for (unsigned i = 0; i < p->own_len; i++) {
+        if (p->own[i].sa.sa_family == family || is_of_link(&p->own[i]))
+            continue;
+        *out = p->own[i];
+        address_set_port(out, port);
+        return true;
+    }
+    return false;
+}
+
 bool pod_is_node(const struct pod *p, const struct address *a)
 {
     return has(p->node, p->node_len, a);

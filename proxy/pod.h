@@ -25,6 +25,10 @@ CHECKED enum status pod_find(struct pod *out, const struct config *c,
                              struct error *e);
 /* Ports are of no matter. */
 bool pod_owns(const struct pod *p, const struct address *a);
+/* The pod's address of the other family, with the port of `of`; false when it has
+ * none that reaches beyond its link. */
+bool pod_sibling(const struct pod *p, const struct address *of,
+                 struct address *out);
 bool pod_is_node(const struct pod *p, const struct address *a);
 
 /* Pure: the gateways of the default routes in the text of /proc/net/route and of

@@ -350,6 +350,7 @@ static enum status start_session(struct proxy *p, struct error *e)
     struct renew_options ro = renew_defaults;
     ro.controllers = p->controllers;
     ro.bundle_pem = p->bundle;
+    ro.bundle_file = c->bundle;
     ro.trust_domain = c->trust_domain;
     ro.token_file = join ? c->join_token_file : c->token_file;
     ro.join_token = join;

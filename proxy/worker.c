@@ -4,8 +4,10 @@
  * are there they accept. Nothing is forwarded before, so no policy fails open.
  *
  * Drain: connections are told to end (GOAWAY, Connection: close) while new ones
- * are still accepted; when none is left, or the grace period is over, everything
- * is closed and the loop ends. */
+ * are still accepted, and told likewise. Inbound that lasts until those that were
+ * there have gone, and a while for the word to spread; then new ones are refused,
+ * or they would keep us for as long as they come. When no connection is left, or
+ * the grace period is over, everything is closed and the loop ends. */
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -49,6 +51,12 @@ bool worker_strict(const struct worker *w)
     return !v || v->mtls == MTLS_STRICT; /* not known: closed */
 }
 
+bool worker_leaving(const struct worker *w, bool inbound)
+{
+    const struct workload_view *v = worker_workload(w);
+    return w->draining || (inbound && v && v->terminating);
+}
+
 enum fault worker_admit_request(struct worker *w, bool inbound)
 {
     uint32_t n = inbound ? w->requests_inbound : w->requests_outbound;
@@ -69,6 +77,7 @@ void connection_add(struct connection *c, struct worker *w, bool inbound)
 {
     c->worker = w;
     c->inbound = inbound;
+    c->late = w->draining;
     list_push_back(&w->connections, &c->node);
     ++*(inbound ? &w->open_inbound : &w->open_outbound);
 }
@@ -77,6 +86,8 @@ void connection_remove(struct connection *c)
 {
     struct worker *w = c->worker;
     list_remove(&c->node);
+    if (w->draining && c->inbound && !c->late)
+        w->awaited--;
     --*(c->inbound ? &w->open_inbound : &w->open_outbound);
 }
 
@@ -217,6 +228,16 @@ static bool is_self(void *owner, const struct address *to)
     return own_listener(owner, to) != NULL;
 }
 
+/* Only what packet rules bring here came for the pod rather than for one address
+ * that somebody has configured. */
+static bool sibling(void *owner, const struct address *of, struct address *out)
+{
+    const struct worker *w = owner;
+    const struct worker_listener *wl = own_listener(w, of);
+    return wl && wl->spec->transparent &&
+           pod_sibling(proxy_pod(w->proxy), of, out);
+}
+
 static void deliver_self(void *owner, const struct address *to,
                          struct stream *s)
 {
@@ -258,11 +279,12 @@ static void maybe_open(struct worker *w)
     proxy_worker_open(w->proxy);
 }
 
-static void hint_clients(struct worker *w)
+static void tell_to_go(struct worker *w)
 {
     LIST_EACH(node, &w->connections) {
         struct connection *c = CONTAINER_OF(node, struct connection, node);
-        c->drain(c);
+        if (worker_leaving(w, c->inbound))
+            c->drain(c);
     }
 }
 
@@ -291,7 +313,7 @@ static void on_workload(struct lookup_watch *lw, struct view *v)
         end_plaintext(w);
     /* The pod is being deleted: clients should go elsewhere, in peace. */
     if (v && v->workload.terminating && !w->draining)
-        hint_clients(w);
+        tell_to_go(w);
 }
 
 static enum status make_settings(struct tls_identity *id,
@@ -380,6 +402,15 @@ static void publish_gauges(struct worker *w)
     telemetry_gauge(t, GAUGE_APP_CONNECTIONS, w->up.pool_open);
 }
 
+static void refuse_newcomers(struct worker *w)
+{
+    w->refusing = true;
+    log_info(&log_, "new connections are refused", "open=%u", w->open_inbound);
+    for (unsigned i = 0; i < w->listeners_len; i++)
+        if (w->listeners[i].spec->inbound)
+            listener_refuse(w->listeners[i].listener);
+}
+
 static void on_tick(struct timer *timer)
 {
     struct worker *w = CONTAINER_OF(timer, struct worker, tick);
@@ -394,6 +425,8 @@ static void on_tick(struct timer *timer)
         close_all(w);
         return;
     }
+    if (w->draining && !w->refusing && !w->awaited && now >= w->refuse_at)
+        refuse_newcomers(w);
     timer_set(&w->loop.timers, timer, now + TICK_MSEC * NSEC_PER_MSEC);
 }
 
@@ -403,8 +436,10 @@ static void on_drain(struct post *p)
     if (w->draining)
         return;
     w->draining = true;
+    w->awaited = w->open_inbound;
     w->grace_until = loop_now(&w->loop) + w->config->shutdown_grace;
-    hint_clients(w);
+    w->refuse_at = loop_now(&w->loop) + w->config->shutdown_grace / 5;
+    tell_to_go(w);
     timer_set(&w->loop.timers, &w->tick, loop_now(&w->loop) + NSEC_PER_MSEC);
 }
 
@@ -432,6 +467,7 @@ static void set_upstream(struct worker *w)
     w->up.max_pool = (uint32_t)c->max_pool;
     w->up.is_self = is_self;
     w->up.deliver_self = deliver_self;
+    w->up.sibling = sibling;
     w->up.on_handshake = on_handshake;
     w->up.on_pending = on_pending;
     w->up.owner = w;

@@ -77,8 +77,10 @@ struct worker {
     uint32_t requests_inbound, requests_outbound;
     uint32_t max_connections, max_requests; /* this worker's share */
     bool open; /* listeners accept: identity and workload are there */
-    bool draining, closing;
-    int64_t grace_until;
+    bool draining, refusing, closing;
+    uint32_t
+        awaited; /* inbound connections that were there when draining began */
+    int64_t grace_until, refuse_at;
     struct timer tick;
     struct identity_watch *identity_watch;
     struct post drain_post;
@@ -90,6 +92,7 @@ struct connection {
     struct worker *worker;
     bool inbound;
     bool plaintext; /* inbound, from a peer who proved nothing */
+    bool late;      /* was accepted while draining */
     void (*drain)(struct connection *c); /* no new requests, end soon */
     void (*close)(struct connection *c); /* end now */
 };
@@ -101,6 +104,9 @@ const struct workload_view *worker_workload(const struct worker *w);
 /* What the own pod declares for a port. */
 enum protocol worker_port_protocol(const struct worker *w, uint16_t port);
 bool worker_strict(const struct worker *w);
+/* Shall nobody stay who connects now? Everybody when we drain; while the pod is
+ * being deleted its clients, but whoever it calls itself may. */
+bool worker_leaving(const struct worker *w, bool inbound);
 /* May new work start? Counts what is refused. FAULT_NONE, or why not. */
 enum fault worker_admit_request(struct worker *w, bool inbound);
 /* An opaque stream of a link is a connection, too. Counts what is refused. */

@@ -58,6 +58,10 @@ static enum status arrange(struct authority *a,
     if (!a->bundle[0])
         return error_set(e, ERR_INVALID,
                          "the issuer is no root, and no root was given");
+    /* Proxies refuse a bundle as a whole. */
+    rc = roots_check(slice_str(a->bundle), e);
+    if (rc)
+        return rc;
     if (root) {
         a->chain = mem_str(SLICE_NONE);
         return OK;

@@ -245,7 +245,8 @@ size_t bundle_writer_behind(const struct bundle_writer *b)
     return writes_waiting(b->writes);
 }
 
-bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh)
+bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh,
+                           bool *missing)
 {
     const struct record *r;
     size_t i = 0;
@@ -253,9 +254,13 @@ bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh)
     if (!b->leading || !b->bundle || !kube_watch_synced(b->maps) ||
         kube_watch_heard(b->maps) < fresh)
         return false;
-    while (registry_next(b->registry, RECORD_NAMESPACE, &i, &r))
-        if (wanted(b, r->name) && !right(b, r->name))
+    while (registry_next(b->registry, RECORD_NAMESPACE, &i, &r)) {
+        if (!wanted(b, r->name) || right(b, r->name))
+            continue;
+        if (map_get(&b->maps_seen, r->name))
             return false;
+        *missing = true;
+    }
     return true;
 }
 

@@ -20,8 +20,10 @@ void bundle_writer_set(struct bundle_writer *b, slice bundle);
 void bundle_writer_lead(struct bundle_writer *b, bool leading);
 /* Namespaces whose ConfigMap is not what it should be, as far as we know. */
 size_t bundle_writer_behind(const struct bundle_writer *b);
-/* All of them are, and the API server has said so since `fresh` (monotonic ns). */
-bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh);
+/* Those that are there are what they should be, and the API server has said so since
+ * `fresh` (monotonic ns). `*missing` becomes true when some are not there (yet). */
+bool bundle_writer_written(const struct bundle_writer *b, int64_t fresh,
+                           bool *missing);
 /* NULL is ignored. */
 void bundle_writer_close(struct bundle_writer *b);
 

@@ -6,8 +6,9 @@
  * Either our own Secret, made by whichever replica is first (the API server
  * lets one create it; the others read what it wrote), or one that somebody
  * gives us and renews. Our own is put back when somebody deletes it (never an older
- * one than the last), and changed by rotation.h. Followed for ever: whoever changes it changes the issuer, a bad
- * one is reported and the last good one stays in force. */
+ * one than the last), and changed by rotation.h. Followed for ever: whoever changes
+ * it changes the issuer; a bad one is reported, and the last good one stays in
+ * force. */
 #ifndef TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
 #define TULLE_CONTROLLER_IDENTITY_CA_SECRET_H
 

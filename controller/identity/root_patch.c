@@ -28,29 +28,34 @@ static void remove_member(struct json_write *w, const char *name)
     json_write_null(w);
 }
 
-/* The old root, whatever is trusted beside, and the next one. */
-static enum status add_all_roots(struct json secret, slice next,
-                                 struct json_write *w, struct error *e)
+/* The root that signs, whatever is trusted beside, and `more`; not the one with the
+ * mark `without`. Either may be empty. */
+static enum status add_roots(struct json secret, slice more, slice without,
+                             struct json_write *w, struct error *e)
 {
-    struct text cert, roots;
+    struct text cert, roots, bundle;
     char *all = NULL;
     enum status rc;
 
     text_init(&cert, PART_MAX);
     text_init(&roots, PART_MAX);
+    text_init(&bundle, PART_MAX);
     rc = ca_secret_part(secret, "tls.crt", true, &cert, e);
     if (!rc)
         rc = ca_secret_part(secret, "ca.crt", false, &roots, e);
     if (!rc) {
-        slice pems[] = {text_slice(&cert), text_slice(&roots), next};
+        slice pems[] = {text_slice(&cert), text_slice(&roots), more};
 
         rc = certs_merge(pems, 3, &all, e);
     }
-    if (!rc)
-        add_base64(w, "ca.crt", slice_str(all));
+    if (!rc) {
+        root_bundle_without(slice_str(all), without, &bundle);
+        add_base64(w, "ca.crt", text_slice(&bundle));
+    }
     mem_free(all);
     text_fini(&cert);
     text_fini(&roots);
+    text_fini(&bundle);
     return rc;
 }
 
@@ -63,7 +68,7 @@ static enum status make_next(const struct root_change *c, struct json secret,
 
     if (rc)
         return rc;
-    rc = add_all_roots(secret, ca_cert_pem(ca), w, e);
+    rc = add_roots(secret, ca_cert_pem(ca), SLICE_NONE, w, e);
     if (!rc)
         rc = root_mark_of(ca_cert_pem(ca), mark, e);
     add_base64(w, "next.crt", ca_cert_pem(ca));
@@ -85,32 +90,6 @@ static enum status sign_with_next(struct json data, struct json_write *w,
     json_member_string(w, "tls.key", key);
     remove_member(w, "next.crt");
     remove_member(w, "next.key");
-    return rc;
-}
-
-/* Nothing but the old one: whatever else is trusted is somebody's. */
-static enum status drop_old(struct json secret, slice mark,
-                            struct json_write *w, struct error *e)
-{
-    struct text roots, rest;
-    char *all = NULL;
-    enum status rc;
-
-    text_init(&roots, PART_MAX);
-    text_init(&rest, PART_MAX);
-    rc = ca_secret_part(secret, "ca.crt", true, &roots, e);
-    if (!rc) {
-        slice pem = text_slice(&roots);
-
-        rc = certs_merge(&pem, 1, &all, e);
-    }
-    if (!rc)
-        root_bundle_without(slice_str(all), mark, &rest);
-    if (!rc)
-        add_base64(w, "ca.crt", text_slice(&rest));
-    mem_free(all);
-    text_fini(&roots);
-    text_fini(&rest);
     return rc;
 }
 
@@ -172,7 +151,8 @@ static enum status add_data(const struct root_change *c, struct json secret,
         return make_next(c, secret, w, made, e);
     if (c->step == ROOT_SIGN)
         return sign_with_next(json_get(secret, "data"), w, e);
-    return drop_old(secret, slice_str(c->state->old), w, e);
+    /* Nothing but the old one: whatever else is trusted is somebody's. */
+    return add_roots(secret, SLICE_NONE, slice_str(c->state->old), w, e);
 }
 
 enum status root_patch(const struct root_change *c, struct json secret,

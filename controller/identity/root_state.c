@@ -296,6 +296,21 @@ enum status root_state_check(const struct root_state *s, int64_t now,
                      ROOT_PHASE_SINCE, at);
 }
 
+enum status root_clock_check(int64_t now, int64_t theirs, struct error *e)
+{
+    char here[21], there[21];
+
+    if (!theirs ||
+        (theirs - now <= CLOCKS_DIFFER && now - theirs <= CLOCKS_DIFFER))
+        return OK;
+    clock_format_rfc3339(now, here);
+    clock_format_rfc3339(theirs, there);
+    return error_set(e, ERR_INVALID,
+                     "it is %s here, and %s for the API server: is a clock "
+                     "wrong?",
+                     here, there);
+}
+
 /* --- what comes next --- */
 
 /* Rounded up: a second too late is no harm. */
@@ -398,7 +413,7 @@ static enum root_step from_distributing(const struct root_state *s,
                                         const struct root_rules *r,
                                         const struct root_sight *see)
 {
-    if (see->written < r->settle || see->led < r->settle ||
+    if (see->missing || see->written < r->settle || see->led < r->settle ||
         see->now < s->next_from || see->now < s->since)
         return ROOT_WAIT;
     if (ends_soon(s, r, see->now))

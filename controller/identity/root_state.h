@@ -67,8 +67,9 @@ CHECKED enum status root_rules_make(const struct root_times *t,
 struct root_sight {
     int64_t now;     /* seconds since 1970 */
     int64_t led;     /* seconds since we lead: replicas and proxies tell then */
-    int64_t written; /* seconds since when every object that we write has held
-                        the next root, without a break; below 0: not now */
+    int64_t written; /* seconds since when what is there of what we write has
+                        held the next root, without a break; below 0: not now */
+    bool missing;    /* some of it is not there: a namespace is new */
     int64_t stepped; /* seconds since our last step; below 0: none */
     unsigned unfinished; /* roots that we made and that did not get through */
     size_t replicas;     /* that do not say that they have the next root */
@@ -91,6 +92,10 @@ CHECKED enum status root_state_read(struct json secret, slice trust_domain,
 /* ERR_INVALID with a sentence: it is of the future, so a clock is wrong; nothing
  * that has to do with time can be told from it. `now`: seconds since 1970. */
 CHECKED enum status root_state_check(const struct root_state *s, int64_t now,
+                                     struct error *e);
+/* ERR_INVALID with a sentence: our clock, or that of the API server (0: not known),
+ * is wrong. What we would write down by it could not be taken back. */
+CHECKED enum status root_clock_check(int64_t now, int64_t theirs,
                                      struct error *e);
 enum root_step root_next(const struct root_state *s, const struct root_rules *r,
                          const struct root_sight *see);

@@ -43,8 +43,8 @@ static const struct said
     not_everywhere =
         {"not everybody had the next root in time", "RootNotEverywhere",
          "Some proxies did not have the next root in time, and may "
-         "be cut off until they are restarted. The controller's "
-         "log names some."},
+         "be cut off until they reach a controller, or are restarted. "
+         "The controller's log names some."},
     not_rotated = {"root not rotated, tried again", "RootNotRotated",
                    "A step of the rotation of the root failed, and is tried "
                    "again. The controller's log says why."};
@@ -140,8 +140,8 @@ static void warn_of_sight(struct rotation *r, const struct said *said)
     log_warn(&log_, said->log,
              "written=%s replicas=%zu proxies=%zu of=%zu old=%zu "
              "some=" LOG_QUOTED,
-             r->written ? "yes" : "no", s->replicas, s->behind, s->proxies,
-             s->old, FMT(slice_str(r->names)));
+             r->written && !s->missing ? "yes" : "no", s->replicas, s->behind,
+             s->proxies, s->old, FMT(slice_str(r->names)));
     post_event(r, true, said);
 }
 
@@ -240,14 +240,16 @@ static void patch(struct rotation *r, const struct root_state *s,
 static void on_read(void *owner, const struct kube_answer *a)
 {
     struct rotation *r = owner;
+    int64_t now = clock_real_ns() / NSEC_PER_SEC;
     struct root_state s;
     struct error e;
 
     r->request = NULL;
     if (a->rc) {
         later(r, a->e->text);
-    } else if (root_state_read(a->body, r->opt.trust_domain, &s, &e) ||
-               root_state_check(&s, clock_real_ns() / NSEC_PER_SEC, &e)) {
+    } else if (root_clock_check(now, a->date, &e) ||
+               root_state_read(a->body, r->opt.trust_domain, &s, &e) ||
+               root_state_check(&s, now, &e)) {
         later(r, e.text);
     } else {
         r->step = decide(r, &s);

@@ -17,9 +17,10 @@ struct rotation_options {
     slice trust_domain; /* borrowed */
     struct root_rules rules;
     struct kube_events *events; /* borrowed */
-    /* While a rotation is under way: who has got how far. Fills in replicas,
-     * proxies, behind and old; appends some names of those that it waits for.
-     * True: all that we write is written, as far as `s` goes. */
+    /* While a rotation is under way: who has got how far. Fills in missing,
+     * replicas, proxies, behind and old; appends some names of those that it
+     * waits for. True: what is there of what we write is written, as far as `s`
+     * goes. */
     bool (*see)(void *arg, const struct root_state *s, struct root_sight *out,
                 struct text *names);
     void *arg;

@@ -174,7 +174,8 @@ static void append(struct h2_block *b, slice text)
     b->len += text.len;
 }
 
-/* The crumbs behind one another at the end of the block's bytes. */
+/* The crumbs behind one another at the end of the block's bytes; empty ones would
+ * leave a blank at the end, which no value has. */
 static struct h2_field gather_cookies(struct h2_block *b, size_t room)
 {
     struct h2_field all = {.name_len = (uint32_t)SLICE("cookie").len};
@@ -186,7 +187,7 @@ static struct h2_field gather_cookies(struct h2_block *b, size_t room)
     append(b, SLICE("cookie"));
     all.value = (uint32_t)b->len;
     for (uint32_t i = 0; i < b->count; i++) {
-        if (!is_cookie(b, i))
+        if (!is_cookie(b, i) || b->fields[i].value_len == 0)
             continue;
         if (b->len > all.value)
             append(b, SLICE("; "));

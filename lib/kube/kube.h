@@ -58,10 +58,11 @@ struct kube_answer {
      * ERR_INVALID 400, 422; ERR_RESOURCES 429, 503 (see retry_after);
      * ERR_REFUSED, ERR_TLS, ERR_TIMEOUT, ERR_IO, ERR_CANCELED: no answer. */
     enum status rc;
-    unsigned http_status;  /* 0: none */
-    int64_t retry_after;   /* ns, from Retry-After; 0: not said */
-    struct json body;      /* absent when there is none; borrowed */
-    slice reason;          /* metav1.Status reason: "Expired"; may be empty */
+    unsigned http_status; /* 0: none */
+    int64_t retry_after;  /* ns, from Retry-After; 0: not said */
+    int64_t date;     /* the server's clock, seconds since 1970; 0: not said */
+    struct json body; /* absent when there is none; borrowed */
+    slice reason;     /* metav1.Status reason: "Expired"; may be empty */
     const struct error *e; /* the sentence; never NULL */
 };
 

@@ -297,6 +297,16 @@ static enum status blame(const struct kube_request *r, enum status rc,
                         FMT(slice_sub(path, 0, 200)));
 }
 
+static int64_t read_date(const struct kube_request *r)
+{
+    struct curl_header *h = NULL;
+    time_t date = -1;
+
+    if (!curl_easy_header(r->easy, "date", 0, CURLH_HEADER, -1, &h))
+        date = curl_getdate(h->value, NULL);
+    return date > 0 ? date : 0;
+}
+
 /* The body, and what a refusal says of itself (metav1.Status). */
 static enum status read_answer(struct kube_request *r, struct kube_answer *a,
                                struct json_doc **doc, struct error *e)
@@ -308,6 +318,7 @@ static enum status read_answer(struct kube_request *r, struct kube_answer *a,
     enum status rc;
 
     (void)curl_easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &seconds);
+    a->date = read_date(r);
     if (seconds > 0)
         a->retry_after = (seconds < 3600 ? seconds : 3600) * NSEC_PER_SEC;
     if (r->in.len) {

@@ -17,6 +17,8 @@ CHECKED enum status tcp_dial_start(struct tcp_dial **out, struct loop *l,
                                    const struct address *to, int64_t timeout,
                                    int64_t user_timeout, tcp_dial_fn *done,
                                    void *arg);
+/* Should `to` refuse, `second` (copied) is dialled, within the same time-out. */
+void tcp_dial_or(struct tcp_dial *d, const struct address *second);
 /* Gives the dial away; it ends by itself. */
 void tcp_dial_cancel(struct tcp_dial *d);
 

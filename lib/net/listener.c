@@ -23,7 +23,7 @@ struct listener {
     int fd;
     bool starved; /* out of descriptors */
     bool paused_by_owner;
-    bool closed;
+    bool refusing, closed;
 };
 
 static void on_poll(uv_poll_t *h, int rc, int events);
@@ -32,7 +32,7 @@ static void set_polling(struct listener *l)
 {
     if (l->closed)
         return;
-    if (l->starved || l->paused_by_owner)
+    if (l->starved || l->paused_by_owner || l->refusing)
         uv_poll_stop(&l->poll);
     else
         uv_poll_start(&l->poll, UV_READABLE, on_poll);
@@ -180,6 +180,17 @@ void listener_pause(struct listener *l, bool paused)
         return;
     l->paused_by_owner = paused;
     set_polling(l);
+}
+
+void listener_refuse(struct listener *l)
+{
+    if (l->refusing || l->closed)
+        return;
+    accept_some(l);
+    l->refusing = true;
+    timer_stop(&l->loop->timers, &l->retry);
+    set_polling(l);
+    shutdown(l->fd, SHUT_RDWR); /* the kernel answers with resets */
 }
 
 static void on_handle_closed(uv_handle_t *h)

@@ -32,6 +32,8 @@ CHECKED enum status listener_open(struct listener **out, struct loop *l,
 const struct address *listener_address(const struct listener *l);
 /* Stops and resumes accepting, for limits of the owner. */
 void listener_pause(struct listener *l, bool paused);
+/* For good: takes who waits to be accepted, and refuses who comes from now on. */
+void listener_refuse(struct listener *l);
 /* Gives it away. No event follows. */
 void listener_close(struct listener *l);
 

@@ -68,6 +68,8 @@ CHECKED enum status cert_root_domain(slice pem, char **domain, struct error *e);
  * order. Heap; empty when there is none. At most 64. */
 CHECKED enum status certs_merge(const slice *pems, size_t n, char **out,
                                 struct error *e);
+/* Would TLS take all of these as roots? ERR_INVALID with a sentence. */
+CHECKED enum status roots_check(slice roots_pem, struct error *e);
 /* Does this chain, leaf first, lead to one of `roots_pem`, by the rules that
  * peers in the mesh apply? Whatever the date is. */
 CHECKED enum status chain_check(slice chain_pem, slice roots_pem,

@@ -8,6 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/tls/cert.h"
 #include "lib/tls/pem.h"
+#include "lib/tls/tls_internal.h"
 
 enum { CERTS_MAX = 64 };
 
@@ -58,6 +59,16 @@ enum status certs_merge(const slice *pems, size_t n, char **out,
         *out = pem_take(bio);
     sk_X509_pop_free(all, X509_free);
     BIO_free(bio);
+    return rc;
+}
+
+enum status roots_check(slice roots_pem, struct error *e)
+{
+    X509_STORE *store = NULL;
+    enum status rc = tls_roots_new(&store, roots_pem, e);
+
+    X509_STORE_free(store);
+    ERR_clear_error();
     return rc;
 }
 

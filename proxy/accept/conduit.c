@@ -201,7 +201,7 @@ static void serve(struct conduit *c, bool http2)
         slice_of(c->first, c->first_len), &http_events, c);
     mem_free(c->first);
     c->first = NULL;
-    if (w->draining || c->draining)
+    if (c->draining || worker_leaving(w, c->conn.inbound))
         http_conn_drain(c->http);
 }
 
@@ -602,7 +602,10 @@ void conduit_start(struct stream *s, const struct conduit_options *opt)
     if (http && !c->on_tls)
         tell_open(c); /* it will be served, whichever version it is */
     if (silent && (p == PROTOCOL_DETECT || http || c->on_tls)) {
-        arm(c, http ? config->http_idle_timeout : opt->silence);
+        bool leaving = worker_leaving(c->conn.worker, c->conn.inbound);
+        arm(c, !http     ? opt->silence
+               : leaving ? UNDECIDED
+                         : config->http_idle_timeout);
         stream_read(s, true);
         return;
     }

@@ -10,6 +10,7 @@
  * our own declaration and our own look at its bytes judge: never the peer's word.
  * Failures: half a ClientHello, a refused certificate, a slow handshake and a
  * broken link close the connection; what ran on it breaks. */
+#include "lib/base/clock.h"
 #include "lib/base/fsm.h"
 #include "lib/base/mem.h"
 #include "lib/detect/client_hello.h"
@@ -21,6 +22,10 @@
 #include "proxy/http/request.h"
 
 static struct log_area area = LOG_AREA("inbound");
+
+/* For so long a new link to a pod that leaves may be used, so that nobody dials
+ * one after the other as fast as he can. */
+static const int64_t LINK_STAYS = NSEC_PER_SEC;
 
 enum inbound_state { IN_LOOKING, IN_HANDSHAKING, IN_LINK, IN_CLOSED };
 
@@ -64,6 +69,12 @@ static void end(struct inbound *in)
     connection_remove(&in->conn);
     target_unref(in->target);
     loop_reap(&in->conn.worker->loop, &in->reap, free_inbound);
+}
+
+static void wait_for(struct inbound *in, int64_t time)
+{
+    struct loop *l = &in->conn.worker->loop;
+    timer_set(&l->timers, &in->timer, loop_now(l) + time);
 }
 
 /* ---- plaintext ---- */
@@ -258,8 +269,8 @@ static void on_handshake(void *arg, enum status rc, struct stream *tls,
     opt.limits = &w->inbound_link;
     in->link = link_serve(&w->loop, tls, &opt, &link_events, in);
     w->links_in++;
-    if (w->draining)
-        link_server_drain(in->link);
+    if (worker_leaving(w, true))
+        wait_for(in, LINK_STAYS);
 }
 
 static void go_tls(struct inbound *in)
@@ -301,12 +312,6 @@ static void look(struct inbound *in, bool input_ended)
         go_plain(in, input_ended); /* the application's own TLS, or noise */
 }
 
-static void wait_for(struct inbound *in, int64_t time)
-{
-    struct loop *l = &in->conn.worker->loop;
-    timer_set(&l->timers, &in->timer, loop_now(l) + time);
-}
-
 static void keep(struct inbound *in, const char *ptr, size_t len)
 {
     /* Who has begun a ClientHello may be on a bad road, but is not silent. */
@@ -345,6 +350,10 @@ static const struct stream_events look_events = {
 static void on_timer(struct timer *t)
 {
     struct inbound *in = CONTAINER_OF(t, struct inbound, timer);
+    if (in->state == IN_LINK) {
+        link_server_drain(in->link);
+        return;
+    }
     if (in->first_len == 0) {
         go_plain(in, false);
         return;

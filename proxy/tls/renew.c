@@ -20,6 +20,7 @@
 
 enum {
     TOKEN_MAX = 16 << 10,
+    BUNDLE_MAX = 1 << 20,
     ANSWER_MAX = 2 << 20,
     BODY_MAX = 64 << 10,
     WHY_MAX = 300, /* of the controller's own words, in a log line */
@@ -39,7 +40,8 @@ const struct renew_options renew_defaults = {
 struct renew {
     struct loop *loop;
     struct renew_options opt;
-    char *name, *token_file, *controller; /* what opt borrows; our pin */
+    char *name, *token_file, *bundle_file; /* what opt borrows */
+    char *controller;                      /* our pin */
     struct identity *identity;
     struct log log;
     struct http_limits limits;
@@ -50,6 +52,7 @@ struct renew {
     struct controllers_pick pick;
     int64_t backoff;
     struct renew_stats stats;
+    bool by_file; /* the next try goes by the roots in the file */
     bool closed;
     /* one try */
     char *new_key;
@@ -146,6 +149,7 @@ static void in_force(struct renew *r, const struct certificate_answer *a,
     r->stats.renew_at = now + left;
     r->stats.issued++;
     r->backoff = r->opt.backoff_min;
+    r->by_file = false;
     key_free(&r->key);
     r->key = r->new_key;
     r->new_key = NULL; /* moved */
@@ -310,6 +314,7 @@ static void on_connected(void *arg, enum status rc, struct http_conn *conn,
     (void)peer; /* only the pinned name comes here */
     r->dial = NULL;
     if (rc) {
+        r->by_file = rc == ERR_TLS && !r->by_file;
         failed(r, "connect", reason);
         return;
     }
@@ -364,7 +369,16 @@ static enum status make_tls(const struct renew *r, struct tls_settings **out,
     const struct tls_options opt = {.role = TLS_CLIENT, .alpn = {TLS_ALPN_H2}};
     struct tls_identity *id = by_certificate(r) ? identity_now(r->identity)
                                                 : NULL;
-    return tls_settings_new(out, &opt, id, slice_str(r->bundle), e);
+    slice file = SLICE_NONE;
+    enum status rc = ERR_NOT_FOUND;
+    if (r->by_file && !id)
+        rc = file_read(slice_str(r->bundle_file), BUNDLE_MAX, &file, e);
+    if (!rc)
+        rc = tls_settings_new(out, &opt, NULL, file, e);
+    if (rc)
+        rc = tls_settings_new(out, &opt, id, slice_str(r->bundle), e);
+    mem_free((void *)(uintptr_t)file.ptr);
+    return rc;
 }
 
 static void dial(struct renew *r, const struct address *to)
@@ -443,21 +457,12 @@ static enum status pin_controller(struct renew *r, struct error *e)
     return rc;
 }
 
-/* Are these roots that TLS can use? */
-static enum status check_roots(slice pem, struct error *e)
-{
-    const struct tls_options opt = {.role = TLS_CLIENT};
-    struct tls_settings *tls = NULL;
-    enum status rc = tls_settings_new(&tls, &opt, NULL, pem, e);
-    tls_settings_unref(tls);
-    return rc;
-}
-
 static void free_renew(struct reap *reap)
 {
     struct renew *r = CONTAINER_OF(reap, struct renew, reap);
     mem_free(r->name);
     mem_free(r->token_file);
+    mem_free(r->bundle_file);
     mem_free(r->controller);
     mem_free(r->bundle);
     mem_free(r->told);
@@ -476,6 +481,7 @@ enum status renew_start(struct renew **out, struct loop *l,
     r->opt = *opt;
     r->name = mem_str(opt->name);
     r->token_file = mem_str(opt->token_file);
+    r->bundle_file = mem_str(opt->bundle_file);
     r->bundle = mem_str(opt->bundle_pem);
     r->identity = id;
     r->log.area = &area;
@@ -485,7 +491,7 @@ enum status renew_start(struct renew **out, struct loop *l,
     if (!opt->controllers)
         rc = error_set(e, ERR_INVALID, "no address of a controller is given");
     if (!rc)
-        rc = check_roots(opt->bundle_pem, e);
+        rc = roots_check(opt->bundle_pem, e);
     if (rc)
         rc = error_prefix(e, rc, "identity");
     if (!rc)
@@ -506,7 +512,7 @@ void renew_set_bundle(struct renew *r, slice pem)
     if (slice_eq(pem, slice_str(r->told)) &&
         slice_eq(pem, slice_str(r->bundle)))
         return;
-    if (check_roots(pem, &e)) {
+    if (roots_check(pem, &e)) {
         log_error(&r->log, "trust bundle refused, the old one stays",
                   "why=" LOG_QUOTED, FMT(slice_str(e.text)));
         return;

@@ -7,7 +7,11 @@
  *      +-> failed: waits, longer each time, with jitter; the old one stays
  *
  * Proof of who we are: the token from its file, read again each time; with a join
- * token (one use) only the first time, later the certificate in force. */
+ * token (one use) only the first time, later the certificate in force.
+ *
+ * A controller that is not believed: perhaps the root was changed while we were
+ * frozen or cut off. Then every other try goes by the roots in the file, as a start
+ * does, until one succeeds. */
 #ifndef TULLE_PROXY_TLS_RENEW_H
 #define TULLE_PROXY_TLS_RENEW_H
 
@@ -19,6 +23,7 @@ struct renew;
 struct renew_options {
     struct controllers *controllers; /* borrowed until renew_close */
     slice bundle_pem;                /* roots for first contact; copied */
+    slice bundle_file;  /* where roots of today may be; may be empty; copied */
     slice trust_domain; /* empty: of the bundle's first root; copied */
     slice name;         /* the SPIFFE name to ask for, may be empty; copied */
     slice token_file;   /* copied */

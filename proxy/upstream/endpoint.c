@@ -91,6 +91,8 @@ static struct endpoint *get(struct upstream *up, slice address, slice identity,
     ep->app = app;
     ep->http2 = kind == PEER_HTTP2 || kind == APP_HTTP2;
     ep->self = !app && up->is_self && up->is_self(up->owner, &at);
+    if (app && up->sibling && !up->sibling(up->owner, &at, &ep->sibling))
+        ep->sibling.sa.sa_family = AF_UNSPEC;
     endpoint_load_init(&ep->load, weight);
     return ep;
 }
@@ -129,6 +131,18 @@ void endpoint_unref(struct endpoint *ep)
     map_del(&ep->up->endpoints, slice_str(ep->key));
     mem_free(ep->key);
     mem_free(ep);
+}
+
+void endpoint_dial(const struct endpoint *ep, struct tcp_dial **out,
+                   tcp_dial_fn *done, void *arg)
+{
+    const struct upstream *up = ep->up;
+    enum status rc = tcp_dial_start(out, up->loop, &ep->address,
+                                    up->connect_timeout, up->user_timeout, done,
+                                    arg);
+    (void)rc;
+    if (ep->sibling.sa.sa_family != AF_UNSPEC)
+        tcp_dial_or(*out, &ep->sibling);
 }
 
 /* ---- the line ---- */

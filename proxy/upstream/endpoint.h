@@ -13,6 +13,7 @@
 #include "lib/http/exchange.h"
 #include "lib/link/link.h"
 #include "lib/mesh/views.h"
+#include "lib/net/dial.h"
 #include "proxy/balance/balancer.h"
 #include "proxy/http/fault.h"
 
@@ -35,6 +36,10 @@ struct upstream {
     bool (*is_self)(void *owner, const struct address *to);
     void (*deliver_self)(void *owner, const struct address *to,
                          struct stream *s);
+    /* Where an application may listen if it does not at `of`: an application of
+     * one family is reached by either of its pod's addresses. False: nowhere
+     * else. May be NULL. */
+    bool (*sibling)(void *owner, const struct address *of, struct address *out);
     void (*on_handshake)(void *owner, bool ok); /* for metrics */
     /* For metrics: the line for the application, or another endpoint, was too
      * long, or somebody was in it for too long. May be NULL. */
@@ -68,7 +73,8 @@ struct endpoint {
     unsigned refs;
     char *key; /* address, kind, identity */
     struct address address;
-    slice text, identity; /* in `key` */
+    struct address sibling; /* of an application; AF_UNSPEC: none */
+    slice text, identity;   /* in `key` */
     bool self;
     bool app;
     bool http2; /* its plain connections speak that */
@@ -108,8 +114,11 @@ CHECKED enum status endpoint_acquire(struct endpoint *ep, bool http2,
 /* Idempotent; `done` does not run. */
 void acquire_cancel(struct acquire *a);
 
-/* ---- between endpoint.c, links.c and pool.c ---- */
+/* ---- between endpoint.c, links.c, pool.c and open_stream.c ---- */
 
+/* Connects a socket with it. Fails only later, through `done`; see tcp_dial_start. */
+void endpoint_dial(const struct endpoint *ep, struct tcp_dial **out,
+                   tcp_dial_fn *done, void *arg);
 /* An exchange on a link that is up, or NULL. */
 struct exchange *links_open(struct endpoint *ep);
 /* Starts a link if those there are not enough for who waits. */

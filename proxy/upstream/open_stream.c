@@ -3,7 +3,6 @@
 
 #include "lib/base/clock.h"
 #include "lib/http/exchange_stream.h"
-#include "lib/net/dial.h"
 #include "lib/net/memory_stream.h"
 
 enum { SELF_WINDOW = 65536 };
@@ -153,10 +152,7 @@ void open_stream_start(struct open_stream *o, struct endpoint *ep, slice first,
     }
     timer_init(&o->timeout, on_timeout);
     timer_set(&l->timers, &o->timeout, now + ep->up->connect_timeout);
-    enum status rc = tcp_dial_start(&o->dial, l, &ep->address,
-                                    ep->up->connect_timeout,
-                                    ep->up->user_timeout, on_dialled, o);
-    (void)rc; /* fails only later, through its callback */
+    endpoint_dial(ep, &o->dial, on_dialled, o);
 }
 
 void open_stream_cancel(struct open_stream *o)

@@ -5,7 +5,6 @@
  * full. The youngest with room is used first, so that old ones time out. */
 #include "lib/base/mem.h"
 #include "lib/http/conn.h"
-#include "lib/net/dial.h"
 #include "lib/net/memory_stream.h"
 #include "proxy/upstream/endpoint.h"
 
@@ -156,11 +155,7 @@ void pool_grow(struct endpoint *ep)
         dial_self(p);
         return;
     }
-    /* Fails only later, through its callback. */
-    enum status rc = tcp_dial_start(&p->dial, up->loop, &ep->address,
-                                    up->connect_timeout, up->user_timeout,
-                                    on_dialled, p);
-    (void)rc;
+    endpoint_dial(ep, &p->dial, on_dialled, p);
 }
 
 void pool_drain(struct endpoint *ep)

@@ -93,7 +93,7 @@ def test_answer_of_a_head_alone(pair):
 def test_cookies_are_joined(pair):
     with H2App() as app, pair(app) as p, H2Client(p.front) as c:
         c.ask(fields=[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"),
-                      ("cookie", "c=3")])
+                      ("cookie", ""), ("cookie", "c=3"), ("cookie", "")])
         assert app.requests[0].get("cookie") == "a=1; b=2; c=3"
 
 

@@ -14,6 +14,7 @@ from programs import wait_until
 
 HEAD_CHUNKED = b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
+LARGE = 12 << 20  # more than the kernel keeps for one connection
 
 
 def read_chunk(wire):
@@ -102,15 +103,19 @@ def test_request_goes_on_after_the_answer(front, sized):
 
 
 def test_large_request_goes_on_after_the_answer(front):
-    """Credit for what the app takes still comes when the answer has ended."""
+    """Credit for what the app takes still comes when the answer has ended. The
+    next request may meet it with the end of the body still to take, and then
+    comes on a connection of its own."""
     size = 20 << 20
     got = []
 
     def play(wire):
-        read_head(wire)
-        wire.send(response(body=b"early"))
-        got.append(len(wire.exactly(size)))
-        wire.send(response(body=b"next") if read_head(wire) else b"")
+        m = read_head(wire)
+        if m.method == "PUT":
+            wire.send(response(body=b"early"))
+            got.append(len(wire.exactly(size)))
+            m = read_head(wire)
+        wire.send(response(body=b"next") if m else b"")
 
     with Server(play) as app, connect(front(app), 30) as c:
         c.send(request("PUT", fields=[("Content-Length", str(size))]))
@@ -119,7 +124,36 @@ def test_large_request_goes_on_after_the_answer(front):
             c.send(b"x" * 65536)
         c.send(request())
         assert read_response(c).body == b"next"
-        assert got and app.accepted == 1
+        wait_until("the app has all", lambda: got == [size], 30)
+
+
+def test_next_request_passes_a_body_that_is_not_taken(pair):
+    """The proxy has all of it, the application has not: the next request gets a
+    connection of its own. (So who counts connections must let the application
+    take the body first.)"""
+    go = threading.Event()
+    got = []
+
+    def play(wire):
+        m = read_head(wire)
+        if m.method == "PUT":
+            wire.send(response(body=b"early"))
+            assert go.wait(30)
+            got.append(len(wire.exactly(LARGE)))
+        else:
+            wire.send(response(body=b"next"))
+
+    with Server(play, receive_buffer=65536) as app, \
+            pair(app, stream_window=LARGE, stream_window_max=LARGE,
+                 connection_window=2 * LARGE,
+                 link_window=2 * LARGE) as p, connect(p.front, 30) as c:
+        c.send(request("PUT", fields=[("Content-Length", str(LARGE))]))
+        assert read_response(c).body == b"early"
+        c.send(b"x" * LARGE + request())
+        assert read_response(c).body == b"next"
+        assert app.accepted == 2 and not got
+        go.set()
+        wait_until("the app has all", lambda: got == [LARGE], 30)
 
 
 def test_pipelined_behind_a_late_end(front):

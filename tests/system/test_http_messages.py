@@ -7,6 +7,7 @@ import pytest
 from peers.http1 import (CHUNKED, CLOSE, App, ask, chunk, chunked, read_body,
                          read_head, read_request, read_response, request,
                          response)
+from peers.process import Background, growth_below
 from peers.server import Server
 from peers.wire import connect
 
@@ -87,6 +88,24 @@ def test_chunked_both_ways(pair):
         for parts in ([b"one"], [b"a", b"bb" * 5000, b"c"], []):
             c.send(request("POST", fields=[CHUNKED]) + chunked(*parts))
             assert read_response(c).body == b"<" + b"".join(parts) + b">"
+
+
+def test_tiny_chunks(pair):
+    """A byte in each costs what it costs to read: all arrive, nothing is kept."""
+    count = 300_000
+
+    def play(wire):
+        body = read_request(wire).body
+        wire.send(response(body=b"%d" % body.count(b"x")))
+
+    with Server(play) as app, pair(app) as p, connect(p.front, 30) as c:
+        pids = [proxy.program.process.pid for proxy in (p.inbound, p.outbound)]
+        with growth_below(16 << 20, *pids):
+            sending = Background(lambda: c.send(
+                request("POST", fields=[CHUNKED]) +
+                b"1\r\nx\r\n" * count + b"0\r\n\r\n"))
+            assert read_response(c).body == b"%d" % count
+            sending.get()
 
 
 def test_chunks_arrive_byte_by_byte(pair):

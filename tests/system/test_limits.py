@@ -14,7 +14,7 @@ import metrics
 from pair import NAMESPACE, SERVER_IP
 from peers.http1 import App, ask, read_request, read_response, request, \
     response
-from peers.process import cpu_seconds
+from peers.process import cpu_seconds, stopped
 from peers.server import Server
 from peers.traffic import Traffic
 from peers.wire import Ended, connect
@@ -94,6 +94,43 @@ def outcome_now(to):
             return read_response(c).fault
     except (OSError, Ended):
         return None
+
+
+def test_pending_for_too_long_before_an_application(pair):
+    """Who waits for the one connection to it is refused after a while; others
+    go on."""
+    with slow_app() as app, pair(app, inbound__max_pool="1",
+                                 inbound__pending_timeout="500ms",
+                                 attempts="1") as p:
+        with connect(p.front) as first:
+            first.send(request())
+            app.wait_accepted(1)
+            assert hits(p.inbound, "pending-timeout") == 0
+            for n in range(1, 3):
+                r = ask(p.front)
+                assert (r.status, r.fault) == (503, "too-many-pending")
+                assert hits(p.inbound, "pending-timeout") == n
+            app.go.set()
+            assert read_response(first).status == 200
+        wait_until("others are served again",
+                   lambda: outcome(p.front) == 200, 5)
+        assert app.accepted == 1
+        assert hits(p.inbound, "max-pending") == 0
+        assert hits(p.outbound, "pending-timeout") == 0
+
+
+def test_pending_for_too_long_before_a_link(pair):
+    """It is being dialled, but the other proxy does not answer yet."""
+    with App() as app, pair(app, outbound__pending_timeout="500ms",
+                            outbound__connect_timeout="60s",
+                            attempts="1") as p:
+        with stopped(p.inbound.program.process):
+            for n in range(1, 3):
+                r = ask(p.front)
+                assert (r.status, r.fault) == (503, "too-many-pending")
+                assert hits(p.outbound, "pending-timeout") == n
+        wait_until("others are served", lambda: outcome(p.front) == 200, 10)
+        assert hits(p.inbound, "pending-timeout") == 0
 
 
 def test_over_the_memory_budget(pair):

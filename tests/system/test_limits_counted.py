@@ -167,6 +167,12 @@ def head_without_end(client):
     assert client.is_cut_or_told()
 
 
+def data_without_bytes(client):
+    client.begin().send(client.head(1, fields("POST"), end=False))
+    client.flood(lambda n: frame(DATA, 0, 1), 5000)
+    assert client.is_cut_or_told()
+
+
 def head_that_stalls(client):
     client.begin().send(frame(HEADERS, END_STREAM, 1,
                               client.encoder.encode(fields())))
@@ -224,6 +230,7 @@ HTTP2 = {
     "pings": ("max-controls",
               flood(lambda n: frame(PING, 0, 0, struct.pack("!Q", n)))),
     "settings": ("max-controls", flood(lambda n: frame(SETTINGS, 0, 0))),
+    "empty data": ("max-controls", data_without_bytes),
     "priorities": ("max-controls",
                    flood(lambda n: frame(2, 0, 1, b"\0\0\0\0\x10"))),
 }

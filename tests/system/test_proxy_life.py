@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Proxies that hang, renew their certificates, and go."""
+import queue
 import signal
 import threading
 import time
+
+import pytest
 
 from mesh import INBOUND
 from pair import NAMESPACE
@@ -161,6 +164,44 @@ def test_inbound_drains_though_the_slice_still_names_it(pair):
         traffic.wait(200)
         assert p.second.program.process.wait(20) == 0
         traffic.wait(50)
+
+
+def test_inbound_drains_under_new_traffic(pair):
+    """There is no moment without a connection, as nobody has heard that the pod
+    goes: when those that were there have gone, new ones are refused."""
+    arrived = queue.Queue()
+
+    def play(wire):
+        read_request(wire)
+        go = threading.Event()
+        arrived.put(go)
+        assert go.wait(30)
+        wire.send(response(body=b"ok\n"))
+
+    def begin():
+        wire = connect(p.inbound_mesh)
+        wire.send(request())
+        return wire, arrived.get(timeout=10)
+
+    def end(begun):
+        wire, go = begun
+        go.set()
+        r = read_response(wire)
+        wire.close()
+        return r.status
+
+    with Server(play) as app, pair(app, shutdown_grace="10s") as p:
+        last = begin()
+        p.inbound.program.process.terminate()
+        until_drains(p.inbound)
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                new = begin()
+                assert end(last) == 200
+                last = new
+        assert end(last) == 200
+        assert p.inbound.program.process.wait(15) == 0
+        assert "grace period is over" not in p.inbound.program.output()
 
 
 def test_request_in_flight_survives_the_drain_of_inbound(pair):

@@ -170,6 +170,35 @@ def test_app_on_loopback_only(shop):
         assert len(app.requests) == 1
 
 
+@pytest.mark.parametrize("family", ["four", "six"])
+def test_app_of_one_family(shop, family):
+    """By whichever address it is asked for: of a Service the proxies take one
+    family for all, and what is bound to the pod's address is for others."""
+    host = shop.web.ip if family == "four" else shop.web.ip6
+    asked = (shop.four, shop.six, f"{shop.web.ip}:{APP}",
+             f"[{shop.web.ip6}]:{APP}")
+    with app_in(shop.web, host) as app:
+        for to in asked:
+            assert ask_from(shop.client, to).status == 200
+        for to in asked[:2]:
+            assert ask_from(shop.web, to).status == 200
+        assert len(app.requests) == len(asked) + 2
+        for to in asked[2:]:
+            if not shop.strict:
+                assert ask_from(shop.stranger, to).status == 200
+            else:
+                assert ends(shop.stranger, to) == "reset"
+    with server_in(shop.web, lambda w: w.send(w.to_end()), host):
+        for to in asked:
+            with shop.client.inside(), connect(to) as wire:
+                wire.send(b"\x00echo")
+                wire.half_close()
+                assert wire.to_end() == b"\x00echo"
+    for to in asked:
+        r = ask_from(shop.client, to)
+        assert (r.status, r.fault) == (503, "connect-failed")
+
+
 # --- a pod that calls itself -------------------------------------------------
 
 def test_itself(shop):

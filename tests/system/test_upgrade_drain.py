@@ -7,10 +7,11 @@ import time
 import pytest
 
 import manifests
-from pair import CLUSTER_IP, NAMESPACE, SERVER_IP
+from pair import CLIENT_IP, CLUSTER_IP, NAMESPACE, SERVER_IP
+from peers.h2 import GOAWAY, Link, Plain
 from peers.h2client import H2Client
-from peers.http1 import read_head, read_request, read_response, request, \
-    response
+from peers.http1 import (App, ask, read_head, read_request, read_response,
+                         request, response)
 from peers.server import Server
 from peers.wire import Ended, connect
 from programs import wait_until
@@ -128,16 +129,22 @@ def test_not_waited_for_longer_than_it_lives(pair, who, protocol):
         assert "grace period is over" not in proxy.program.output()
 
 
+def deleted(pod):
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return pod
+
+
 def write_leaving(p):
     """The backend's pod is being deleted, as Kubernetes shows it."""
-    pod = manifests.pod(NAMESPACE, "backend", "backend", SERVER_IP, p.port)
-    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    pod = deleted(manifests.pod(NAMESPACE, "backend", "backend", SERVER_IP,
+                                p.port))
     ends = manifests.endpoint_slice(NAMESPACE, "backend",
                                     {SERVER_IP: "backend"}, p.port)
     ends["endpoints"][0]["conditions"] = {"ready": False, "serving": True,
                                           "terminating": True}
-    p.mesh.write("backend", manifests.service(NAMESPACE, "backend",
-                                              CLUSTER_IP), ends, pod)
+    p.mesh.write("backend", manifests.service(NAMESPACE, "backend", CLUSTER_IP,
+                                              app_protocol=p.app_protocol),
+                 ends, pod)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -166,3 +173,56 @@ def test_pod_that_is_deleted(pair, protocol):
         tunnel.await_end()
         plain.await_end()
         assert p.inbound.program.process.wait(15) == 0
+
+
+def is_told(wire):
+    """Whether an answer on this connection of HTTP/1 says that it is the last."""
+    wire.send(request())
+    r = read_response(wire)
+    assert r.status == 200
+    return "close" in (r.get("connection") or "")
+
+
+def until_leaving(p):
+    with connect(p.inbound_mesh) as old:
+        write_leaving(p)
+        wait_until("clients are told to go", lambda: is_told(old), 20)
+
+
+def test_who_comes_to_a_deleted_pod_is_told(pair):
+    """Its proxy lives on, so that the drain has not begun yet: who connects
+    meanwhile is served, and shall not stay either."""
+    with App() as app, pair(app, app_protocol="http1") as p:
+        until_leaving(p)
+        with connect(p.inbound_mesh) as c:
+            assert is_told(c)
+            assert c.to_end() == b""
+        with Plain(p.inbound_mesh) as c:
+            c.begin().send(c.head(1))
+            c.until_frame(lambda f: f.kind == GOAWAY)
+            assert c.how_it_ends() == "fin"
+        with Link(p.inbound_mesh, p.certs) as link:
+            link.begin().send(link.head(1))
+            assert link.answer(1)[0] == 200
+            link.until_frame(lambda f: f.kind == GOAWAY)
+            assert link.how_it_ends() == "fin"
+        for _ in range(20):  # and links come and go without an error
+            assert ask(p.front).status == 200
+
+
+def test_deleted_pod_may_still_ask(pair):
+    """Whoever it talks to shall stay: its application has things to finish."""
+    with App() as app, pair(app) as p, connect(p.front) as old:
+        assert not is_told(old)
+        p.mesh.write("client", deleted(manifests.pod(
+            NAMESPACE, "client", "client", CLIENT_IP)))
+        wait_until("the proxy knows", lambda: knows(p.outbound), 20)
+        assert not is_told(old)
+        with connect(p.front) as c:
+            assert not is_told(c)
+            assert not is_told(c)
+
+
+def knows(proxy):
+    status, page = proxy.get("/config")
+    return status == 200 and '"terminating":true' in page.replace(" ", "")

@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 
+from programs import wait_until
+
 
 def _status(pid, name):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
@@ -54,11 +56,24 @@ def connections_to(to):
                for row in rows)
 
 
+def _stands_still(pid):
+    """Each thread is stopped, or has ended."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open(f"/proc/{pid}/task/{thread}/stat",
+                     encoding="ascii") as f:
+            if f.read().rsplit(")", 1)[1].split()[0] not in "TtZX":
+                return False
+    return True
+
+
 @contextlib.contextmanager
 def stopped(process):
-    """SIGSTOP meanwhile."""
+    """SIGSTOP meanwhile. On a busy machine threads still run for a while after
+    the signal was sent: none does within the context."""
     process.send_signal(signal.SIGSTOP)
     try:
+        wait_until("it stands still", lambda: _stands_still(process.pid), 10)
         yield
     finally:
         process.send_signal(signal.SIGCONT)

@@ -62,11 +62,17 @@ class Wire:
 
     # --- reading -------------------------------------------------------------
 
-    def _more(self):
-        data = self.sock.recv(65536)
-        if not data:
+    def _more(self, wanted=1):
+        """At least so many bytes more."""
+        parts = [self.kept]
+        try:
+            while wanted > 0 and (data := self.sock.recv(65536)):
+                parts.append(data)
+                wanted -= len(data)
+        finally:
+            self.kept = b"".join(parts)
+        if wanted > 0:
             raise Ended(f"the connection ended after {self.kept[-200:]!r}")
-        self.kept += data
 
     def some(self):
         """At least one byte."""
@@ -76,8 +82,8 @@ class Wire:
         return data
 
     def exactly(self, n):
-        while len(self.kept) < n:
-            self._more()
+        if len(self.kept) < n:
+            self._more(n - len(self.kept))
         data, self.kept = self.kept[:n], self.kept[n:]
         return data
 

@@ -8,7 +8,7 @@ struct got {
     unsigned times;
     enum status rc;
     unsigned http_status;
-    int64_t retry_after;
+    int64_t retry_after, date;
     char reason[64], text[512], value[64];
 };
 
@@ -21,6 +21,7 @@ static void on_done(void *owner, const struct kube_answer *a)
     g->rc = a->rc;
     g->http_status = a->http_status;
     g->retry_after = a->retry_after;
+    g->date = a->date;
     snprintf(g->reason, sizeof g->reason, "%.*s", FMT(a->reason));
     snprintf(g->text, sizeof g->text, "%s", a->e->text);
     if (!json_opt_string(a->body, "a", &value, NULL))
@@ -55,6 +56,10 @@ static void on_canned(struct api *api, struct exchange *x, const struct head *h)
     if (c->retry_after)
         assert_int_equal(headers_add(&out.headers, SLICE("retry-after"),
                                      slice_str(c->retry_after)),
+                         OK);
+    if (*c->body)
+        assert_int_equal(headers_add(&out.headers, SLICE("date"),
+                                     SLICE("Sun, 06 Nov 1994 08:49:37 GMT")),
                          OK);
     exchange_send_head(x, &out, !*c->body);
     if (*c->body)
@@ -113,6 +118,7 @@ static void what_answers_mean(void **state)
                          rows[i].retry_after
                              ? (rows[i].retry_after[0] - '0') * NSEC_PER_SEC
                              : 0);
+        assert_int_equal(g.date, *rows[i].body ? 784111777 : 0);
         api_fini(&api);
         assert_int_equal(g.times, 1);
     }

@@ -88,6 +88,29 @@ static void refused(void **state)
     world_fini(&w);
 }
 
+/* One that refuses leads to the other, one that answers does not. */
+static void second_address(void **state)
+{
+    for (int first = 0; first < 2; first++)
+        for (int second = 0; second < 2; second++) {
+            struct world w, other;
+            (void)state;
+            world_init(&w, first ? 8 : -1);
+            world_init(&other, second ? 8 : -1);
+            start(&w, 10 * NSEC_PER_SEC);
+            tcp_dial_or(w.dial, &other.at);
+            TURN_UNTIL(&w.t, w.called);
+            assert_int_equal(w.rc, first || second ? OK : ERR_REFUSED);
+            int fd = accept4(first ? w.fd : other.fd, NULL, NULL,
+                             SOCK_NONBLOCK);
+            assert_int_equal(fd >= 0, first || second);
+            if (fd >= 0)
+                close(fd);
+            world_fini(&w);
+            world_fini(&other);
+        }
+}
+
 static void silent(void **state)
 {
     struct world w;
@@ -126,12 +149,14 @@ static void out_of_descriptors(void **state)
 static void canceled_at_every_turn(void **state)
 {
     (void)state;
-    for (int listening = 0; listening < 2; listening++) {
-        bool called = false;
+    for (int kind = 0; kind < 4; kind++) {
+        bool listening = kind & 1, called = false;
         for (int n = 0; !called; n++) {
             struct world w;
             world_init(&w, listening ? 8 : -1);
             start(&w, 10 * NSEC_PER_SEC);
+            if (kind & 2)
+                tcp_dial_or(w.dial, &w.at);
             for (int i = 0; i < n; i++)
                 turn(&w.t);
             called = w.called;
@@ -150,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answered),
         cmocka_unit_test(refused),
+        cmocka_unit_test(second_address),
         cmocka_unit_test(silent),
         cmocka_unit_test(out_of_descriptors),
         cmocka_unit_test(canceled_at_every_turn),

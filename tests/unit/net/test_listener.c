@@ -104,6 +104,35 @@ static void test_accept(void **state)
     rig_fini(&r);
 }
 
+/* Whoever has come is taken, who comes is refused; neither pause nor close of the
+ * owner change that. */
+static void test_refuse(void **state)
+{
+    struct rig r;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    (void)state;
+    rig_init(&r);
+    int early = connect_one(&r);
+    listener_refuse(r.listener);
+    assert_int_equal(r.accepted, 1);
+    listener_refuse(r.listener);
+    listener_pause(r.listener, true);
+    listener_pause(r.listener, false);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(late, &r.at.sa, address_len(&r.at)), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    for (int i = 0; i < 3; i++)
+        turn(&r.t);
+    assert_int_equal(r.accepted, 1);
+    assert_int_equal(r.paused + r.resumed, 0);
+    assert_int_equal(getpeername(early, (struct sockaddr *)&sa, &len), 0);
+    assert_true(address_eq(listener_address(r.listener), &r.at));
+    close(early);
+    close(late);
+    rig_fini(&r);
+}
+
 static void test_close_in_accept(void **state)
 {
     struct rig r;
@@ -306,6 +335,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_close_in_accept),
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_in_use),

@@ -73,6 +73,26 @@ static void test_settings(void **state)
     assert_int_equal(p.node_len, 2);
 }
 
+/* The address by which the pod is known, with the port that was asked for. */
+static void test_sibling(void **state)
+{
+    struct pod p = {.own_len = 4};
+    struct address a;
+    char text[ADDRESS_TEXT];
+    (void)state;
+    assert_int_equal(address_parse(SLICE("10.244.0.7:1"), &p.own[0]), OK);
+    assert_int_equal(address_parse(SLICE("[fe80::7]:1"), &p.own[1]), OK);
+    assert_int_equal(address_parse(SLICE("[fd00::7]:1"), &p.own[2]), OK);
+    assert_int_equal(address_parse(SLICE("10.244.0.8:1"), &p.own[3]), OK);
+    assert_int_equal(address_parse(SLICE("10.244.0.8:99"), &a), OK);
+    assert_true(pod_sibling(&p, &a, &a));
+    assert_true(slice_eq(address_format(&a, text), SLICE("[fd00::7]:99")));
+    assert_true(pod_sibling(&p, &a, &a));
+    assert_true(slice_eq(address_format(&a, text), SLICE("10.244.0.7:99")));
+    p.own_len = 2; /* what reaches as far as the link only does not count */
+    assert_false(pod_sibling(&p, &a, &a));
+}
+
 static void test_bad_settings(void **state)
 {
     struct pod p;
@@ -90,9 +110,8 @@ static void test_bad_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_v4),
-        cmocka_unit_test(test_v6),
-        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_v4),           cmocka_unit_test(test_v6),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_sibling),
         cmocka_unit_test(test_bad_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

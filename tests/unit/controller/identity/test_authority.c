@@ -179,6 +179,22 @@ static void what_cannot_be_an_issuer(void **state)
     assert_int_equal(load(&a, "", "", "", &e), ERR_INVALID);
 }
 
+/* Proxies would refuse the whole bundle, and with it a root that they need. */
+static void what_cannot_be_trusted(void **state)
+{
+    const struct files *f = *state;
+    struct authority *a;
+    struct error e;
+    char *leaf;
+
+    assert_int_equal(load(&a, f->root, f->root_key, "", &e), OK);
+    leaf = sign(a);
+    authority_free(a);
+    assert_int_equal(load(&a, f->root, f->root_key, leaf, &e), ERR_INVALID);
+    assert_string_equal(e.text, "roots: certificate 2 is not an authority");
+    mem_free(leaf);
+}
+
 static void equal_when_issuer_and_roots_are(void **state)
 {
     const struct files *f = *state;
@@ -223,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_root_is_its_own_bundle),
         cmocka_unit_test(an_intermediate_goes_along_with_its_leaves),
         cmocka_unit_test(what_cannot_be_an_issuer),
+        cmocka_unit_test(what_cannot_be_trusted),
         cmocka_unit_test(equal_when_issuer_and_roots_are),
         cmocka_unit_test(roots_are_kept_for_a_while),
     };

@@ -134,19 +134,22 @@ struct sign_row {
     enum root_step want;
 };
 
-static void check_sign(const struct sign_row *row, int64_t left)
+/* The last row is empty. */
+static void check_signs(const struct sign_row *row, int64_t left)
 {
-    struct root_state s = state_of(ROOT_DISTRIBUTING, row->passed);
-    struct root_sight see = well;
+    for (; row->what; row++) {
+        struct root_state s = state_of(ROOT_DISTRIBUTING, row->passed);
+        struct root_sight see = well;
 
-    s.not_after = NOW + left;
-    s.not_before = s.not_after - LIFE;
-    see.led = row->led;
-    see.written = row->written;
-    see.replicas = row->replicas;
-    see.proxies = row->proxies;
-    see.behind = row->behind;
-    expect(row->what, &s, &see, row->want);
+        s.not_after = NOW + left;
+        s.not_before = s.not_after - LIFE;
+        see.led = row->led;
+        see.written = row->written;
+        see.replicas = row->replicas;
+        see.proxies = row->proxies;
+        see.behind = row->behind;
+        expect(row->what, &s, &see, row->want);
+    }
 }
 
 static void it_signs_when_all_have_it(void **state)
@@ -160,11 +163,11 @@ static void it_signs_when_all_have_it(void **state)
         {"a proxy lacks it", 599, 999, 599, 0, 9, 1, ROOT_WAIT},
         {"a replica lacks it", 60, 60, 60, 1, 9, 0, ROOT_WAIT},
         {"a clock is ahead", -100, 999, 999, 0, 9, 0, ROOT_WAIT},
+        {0},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_sign(&rows[i], 50000);
+    check_signs(rows, 50000);
 }
 
 /* Few proxies are not waited for longer; everything else is. */
@@ -181,11 +184,11 @@ static void the_deadline_is_for_few_proxies(void **state)
         {"objects not", 99999, 999, -1, 0, 100, 1, ROOT_WAIT},
         {"objects just now", 99999, 999, 59, 0, 100, 1, ROOT_WAIT},
         {"a replica lacks it", 99999, 999, 600, 1, 100, 0, ROOT_WAIT},
+        {0},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_sign(&rows[i], 50000);
+    check_signs(rows, 50000);
 }
 
 /* Better some are cut off than everybody: but what new pods and the API server go
@@ -198,14 +201,16 @@ static void a_root_that_ends_soon(void **state)
         {"objects not", 9999, 999, -1, 0, 100, 0, ROOT_WAIT},
         {"objects just now", 9999, 999, 59, 0, 100, 0, ROOT_WAIT},
         {"leads since just now", 9999, 59, 999, 0, 100, 0, ROOT_WAIT},
+        {0},
+    };
+    static const struct sign_row not_yet[] = {
+        {"not yet", 9999, 999, 999, 0, 9, 9, ROOT_WAIT},
+        {0},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_sign(&rows[i], LIFE / 10 - 1);
-    check_sign(
-        &(struct sign_row){"not yet", 9999, 999, 999, 0, 9, 9, ROOT_WAIT},
-        LIFE / 10);
+    check_signs(rows, LIFE / 10 - 1);
+    check_signs(not_yet, LIFE / 10);
 }
 
 /* A tenth of ten years is too long to be careless. */
@@ -223,6 +228,19 @@ static void soon_is_a_week_at_most(void **state)
     assert_int_equal(root_next(&s, &years, &see), ROOT_WAIT);
     s.not_after--;
     assert_int_equal(root_next(&s, &years, &see), ROOT_SIGN);
+}
+
+/* A namespace without a trust bundle. */
+static void whatever_is_missing_is_waited_for(void **state)
+{
+    struct root_state s = state_of(ROOT_DISTRIBUTING, 99999);
+    struct root_sight see = well;
+
+    (void)state;
+    see.missing = true;
+    expect("late", &s, &see, ROOT_WAIT);
+    s.not_after = NOW + 1;
+    expect("at the end", &s, &see, ROOT_WAIT);
 }
 
 /* Of a maker whose clock was ahead. */
@@ -289,6 +307,21 @@ static void a_date_in_the_future_is_reported(void **state)
     assert_non_null(strstr(e.text, "clock"));
     s = state_of(ROOT_AT_REST, 0);
     assert_int_equal(root_state_check(&s, NOW, &e), OK);
+}
+
+static void clocks_must_agree(void **state)
+{
+    struct error e = {""};
+
+    (void)state;
+    assert_int_equal(root_clock_check(NOW, 0, &e), OK); /* not said */
+    assert_int_equal(root_clock_check(NOW, NOW - 3600, &e), OK);
+    assert_int_equal(root_clock_check(NOW, NOW + 3600, &e), OK);
+    assert_int_equal(root_clock_check(NOW, NOW - 3601, &e), ERR_INVALID);
+    assert_int_equal(root_clock_check(NOW, NOW + 3601, &e), ERR_INVALID);
+    assert_string_equal(e.text, "it is 1970-04-26T17:46:40Z here, and "
+                                "1970-04-26T18:46:41Z for the API server: is a "
+                                "clock wrong?");
 }
 
 /* People hear of it when it takes longer than it must. */
@@ -735,10 +768,12 @@ int main(void)
         cmocka_unit_test(the_deadline_is_for_few_proxies),
         cmocka_unit_test(a_root_that_ends_soon),
         cmocka_unit_test(soon_is_a_week_at_most),
+        cmocka_unit_test(whatever_is_missing_is_waited_for),
         cmocka_unit_test(a_root_that_is_not_valid_yet_does_not_sign),
         cmocka_unit_test(the_old_one_goes_when_nobody_needs_it),
         cmocka_unit_test(which_root_a_certificate_is_of),
         cmocka_unit_test(a_date_in_the_future_is_reported),
+        cmocka_unit_test(clocks_must_agree),
         cmocka_unit_test(who_waits_says_so),
         cmocka_unit_test(rules_follow_from_settings),
         WITH_RIG(phases_are_read),

@@ -135,7 +135,7 @@ struct rig {
     struct renew *renew;
     struct controllers *controllers;
     struct renew_options opt;
-    char dir[64], token_file[96];
+    char dir[64], token_file[96], bundle_file[96];
     unsigned heard, closed;
     char last_name[128];
 };
@@ -164,6 +164,7 @@ static void rig_init(struct rig *r, slice server_name)
     assert_int_equal(
         file_write_atomic(slice_str(r->token_file), SLICE("first\n"), 0600, &e),
         OK);
+    snprintf(r->bundle_file, sizeof r->bundle_file, "%s/bundle", r->dir);
     slice list = address_format(http_server_address(r->f.server), at);
     assert_int_equal(
         controllers_new(&r->controllers, &r->t.loop, list, NULL, &e), OK);
@@ -193,6 +194,7 @@ static void rig_fini(struct rig *r)
     ca_free(r->f.ca);
     text_fini(&r->f.body);
     unlink(r->token_file);
+    unlink(r->bundle_file);
     rmdir(r->dir);
 }
 
@@ -407,6 +409,53 @@ static void test_answers_take_no_root_away(void **state)
     ca_free(next);
 }
 
+static void write_bundle(const struct rig *r, slice pem)
+{
+    struct error e;
+    assert_int_equal(
+        file_write_atomic(slice_str(r->bundle_file), pem, 0600, &e), OK);
+}
+
+/* Who was away while the root was changed: its file has followed. */
+static void test_roots_of_long_ago(void **state)
+{
+    struct rig r;
+    struct ca *old = ids_ca(SLICE("test"));
+    (void)state;
+    rig_init(&r, controller);
+    r.opt.bundle_pem = ca_cert_pem(old);
+    r.opt.bundle_file = slice_str(r.bundle_file);
+    rig_start(&r);
+    TURN_UNTIL(&r.t, renew_stats(r.renew).failures >= 3); /* no such file */
+    write_bundle(&r, SLICE("rubbish"));
+    TURN_UNTIL(&r.t, renew_stats(r.renew).failures >= 6);
+    assert_int_equal(r.f.asked, 0);
+    write_bundle(&r, ca_cert_pem(r.f.ca));
+    TURN_UNTIL(&r.t, issued(&r, 1));
+    assert_true(slice_eq(renew_bundle(r.renew), ca_cert_pem(r.f.ca)));
+    rig_fini(&r);
+    ca_free(old);
+}
+
+/* The file may also be what is late. */
+static void test_file_of_long_ago(void **state)
+{
+    struct rig r;
+    struct ca *old = ids_ca(SLICE("test"));
+    (void)state;
+    rig_init(&r, controller);
+    write_bundle(&r, ca_cert_pem(old));
+    r.opt.bundle_pem = ca_cert_pem(old);
+    r.opt.bundle_file = slice_str(r.bundle_file);
+    rig_start(&r);
+    TURN_UNTIL(&r.t, renew_stats(r.renew).failures >= 3);
+    renew_set_bundle(r.renew, ca_cert_pem(r.f.ca));
+    TURN_UNTIL(&r.t, issued(&r, 1));
+    assert_true(slice_eq(renew_bundle(r.renew), ca_cert_pem(r.f.ca)));
+    rig_fini(&r);
+    ca_free(old);
+}
+
 static void test_bad_options(void **state)
 {
     struct rig r;
@@ -498,6 +547,8 @@ int main(void)
         cmocka_unit_test(test_wrong_controller),
         cmocka_unit_test(test_bundle),
         cmocka_unit_test(test_answers_take_no_root_away),
+        cmocka_unit_test(test_roots_of_long_ago),
+        cmocka_unit_test(test_file_of_long_ago),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_cut_at_every_byte),
