@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "injector/eligible.h"
+#include "lib/base/map.h"
 #include "lib/detect/declared.h"
 #include "lib/mesh/labels.h"
 
@@ -34,6 +35,7 @@ struct rewriter {
     const struct probes_input *in;
     struct patch *patch;
     struct json_write table;
+    struct map written; /* its paths */
     struct error *e;
 };
 
@@ -86,12 +88,27 @@ static slice own_path(const struct asked *a, char buf[PATH_BYTES])
 
 /* --- the table --- */
 
+/* The path is all that tells probes apart: two of one would be asked as one. */
+static enum status name_entry(struct rewriter *r, const struct asked *a)
+{
+    char buf[PATH_BYTES];
+    slice path = own_path(a, buf), name = text_of(a->container, "name");
+
+    if (slice_empty(name))
+        return error_set(r->e, ERR_INVALID, "%s[%zu]: a container has no name",
+                         a->list, a->index);
+    if (map_put(&r->written, path, r))
+        return error_set(r->e, ERR_INVALID,
+                         "container %.*s: the name is there twice", FMT(name));
+    json_write_name_slice(&r->table, path);
+    return OK;
+}
+
 static void begin_entry(struct rewriter *r, const struct asked *a,
                         const char *kind, uint16_t port)
 {
-    char path[PATH_BYTES], timeout[32];
+    char timeout[32];
 
-    json_write_name_slice(&r->table, own_path(a, path));
     json_write_object(&r->table);
     json_member_string(&r->table, "kind", slice_str(kind));
     json_member_int(&r->table, "port", port);
@@ -132,8 +149,10 @@ static enum status note_http(struct rewriter *r, const struct asked *a,
                              struct json get, bool https, uint16_t port)
 {
     slice path = text_of(get, "path");
-    enum status rc;
+    enum status rc = name_entry(r, a);
 
+    if (rc)
+        return rc;
     begin_entry(r, a, https ? "https" : "http", port);
     json_member_string(&r->table, "path",
                        slice_empty(path) ? SLICE("/") : path);
@@ -142,10 +161,16 @@ static enum status note_http(struct rewriter *r, const struct asked *a,
     return rc;
 }
 
-static void note_tcp(struct rewriter *r, const struct asked *a, uint16_t port)
+static enum status note_tcp(struct rewriter *r, const struct asked *a,
+                            uint16_t port)
 {
+    enum status rc = name_entry(r, a);
+
+    if (rc)
+        return rc;
     begin_entry(r, a, "tcp", port);
     json_write_object_end(&r->table);
+    return OK;
 }
 
 /* --- the pod --- */
@@ -204,13 +229,15 @@ static enum status asks_us(struct rewriter *r, const struct asked *a,
 {
     char path[PATH_BYTES];
     struct json entry = noted(r, a);
+    enum status rc;
 
     if (port != PORT_HEALTH || json_type(entry) != JSON_OBJECT ||
         !slice_eq(text_of(get, "path"), own_path(a, path)))
         return refuse_port(r, a, port);
-    json_write_name_slice(&r->table, own_path(a, path));
-    json_write_value(&r->table, entry);
-    return OK;
+    rc = name_entry(r, a);
+    if (!rc)
+        json_write_value(&r->table, entry);
+    return rc;
 }
 
 static enum status http_get(struct rewriter *r, const struct asked *a,
@@ -243,8 +270,9 @@ static enum status tcp_socket(struct rewriter *r, const struct asked *a,
         return refuse_port(r, a, port);
     if (!passes_us(r, port))
         return OK;
-    note_tcp(r, a, port);
-    rc = ask_us(r, a, PATCH_ADD);
+    rc = note_tcp(r, a, port);
+    if (!rc)
+        rc = ask_us(r, a, PATCH_ADD);
     return rc ? rc : push(r, a, PATCH_REMOVE, SLICE_NONE, "tcpSocket");
 }
 
@@ -354,6 +382,7 @@ enum status probes_rewrite(const struct probes_input *in, struct patch *patch,
 
     text_init(&text, TABLE_MAX);
     json_write_init(&r.table, &text);
+    map_init(&r.written);
     json_write_object(&r.table);
     rc = containers(&r, "containers");
     if (!rc)
@@ -363,6 +392,7 @@ enum status probes_rewrite(const struct probes_input *in, struct patch *patch,
         rc = error_set(e, ERR_TOO_BIG, "the probes are too large");
     if (!rc)
         rc = keep_table(&r, text_slice(&text), table);
+    map_fini(&r.written);
     text_fini(&text);
     return rc;
 }

@@ -229,6 +229,45 @@ static void test_our_ports(void **state)
     }
 }
 
+static void refused(const char *pod, const char *before, const char *why)
+{
+    struct fixture f;
+
+    assert_int_equal(rewrite_with(&f, pod, before, ""), ERR_INVALID);
+    if (!strstr(f.e.text, why))
+        fail_msg("%s", f.e.text);
+    end(&f);
+}
+
+/* Nobody could tell their probes apart. The API server refuses these pods, but
+ * asks us before; and files are not asked about at all. */
+static void test_names(void **state)
+{
+    const char *tcp = "'livenessProbe':{'tcpSocket':{'port':80}}";
+    char pod[512];
+
+    (void)state;
+    snprintf(pod, sizeof pod,
+             "{'spec':{'containers':[{'name':'a',%s},{'name':'a',%s}]}}", tcp,
+             tcp);
+    refused(pod, "{}", "container a: the name is there twice");
+    snprintf(pod, sizeof pod,
+             "{'spec':{'containers':[{'name':'a',%s}],'initContainers':"
+             "[{'name':'a',%s}]}}",
+             tcp, tcp);
+    refused(pod, "{}", "container a: the name is there twice");
+    snprintf(pod, sizeof pod, "{'spec':{'containers':[{'name':'a'},{%s}]}}",
+             tcp);
+    refused(pod, "{}", "containers[1]: a container has no name");
+    refused("{'spec':{'containers':["
+            "{'name':'a','livenessProbe':{" OURS(
+                "/probe/a/liveness") "}},"
+                                     "{'name':'a','livenessProbe':{" OURS(
+                                         "/probe/a/liveness") "}}]}}",
+            "{'/probe/a/liveness':{'kind':'tcp','port':80,'timeout':'1s'}}",
+            "container a: the name is there twice");
+}
+
 static void test_bounds(void **state)
 {
     struct fixture f;
@@ -268,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_sidecars_of_the_user),
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_our_ports),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_bounds),
     };
 
