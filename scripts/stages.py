@@ -17,6 +17,7 @@ import xml.etree.ElementTree as ET
 import house
 
 FUZZ_SECONDS = 15
+FUZZ_SEED = "1"  # nearly the same inputs each time: see scripts/fuzz
 SHOWN_LINES = 120
 
 
@@ -227,7 +228,7 @@ def fuzz(run):
         run.skip("fuzz", "fuzz/ has no targets")
         return
     if build(run, "fuzz"):
-        run.stage("fuzz", ["scripts/fuzz", "all", str(FUZZ_SECONDS)], 10,
+        run.stage("fuzz", ["scripts/fuzz", "all", str(FUZZ_SECONDS), FUZZ_SEED], 10,
                   tests="plain")
 
 
