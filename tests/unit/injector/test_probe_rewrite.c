@@ -207,6 +207,16 @@ static void test_again(void **state)
     end(&f);
 }
 
+static void refused(const char *pod, const char *before, const char *why)
+{
+    struct fixture f;
+
+    assert_int_equal(rewrite_with(&f, pod, before, ""), ERR_INVALID);
+    if (!strstr(f.e.text, why))
+        fail_msg("%s", f.e.text);
+    end(&f);
+}
+
 static void test_our_ports(void **state)
 {
     static const char *const pods[] = {
@@ -219,24 +229,9 @@ static void test_our_ports(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof pods / sizeof *pods; i++) {
-        struct fixture f;
-
-        assert_int_equal(rewrite_with(&f, pods[i], "{}", ""), ERR_INVALID);
-        if (!strstr(f.e.text, "container app: its l") ||
-            !strstr(f.e.text, "which is the proxy's"))
-            fail_msg("%s", f.e.text);
-        end(&f);
+        refused(pods[i], "{}", "container app: its l");
+        refused(pods[i], "{}", "which is the proxy's");
     }
-}
-
-static void refused(const char *pod, const char *before, const char *why)
-{
-    struct fixture f;
-
-    assert_int_equal(rewrite_with(&f, pod, before, ""), ERR_INVALID);
-    if (!strstr(f.e.text, why))
-        fail_msg("%s", f.e.text);
-    end(&f);
 }
 
 /* Nobody could tell their probes apart. The API server refuses these pods, but
